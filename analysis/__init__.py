@@ -1,0 +1,26 @@
+"""Measures on recordings: rates, irregularity, distances between two recordings.
+
+Everything here sees recordings as xarray and nothing else. The figures live in
+``cortexsnn.analysis.figures``, imported by whoever draws: this package itself loads no matplotlib.
+"""
+
+from .distance import distances as distances
+from .distance import ks_distance as ks_distance
+from .distance import seed_spread as seed_spread
+from .distance import wilson_interval as wilson_interval
+from .gain import Line as Line
+from .gain import effect_of_inhibition as effect_of_inhibition
+from .gain import gain_and_offset as gain_and_offset
+from .paired import Difference as Difference
+from .paired import Estimate as Estimate
+from .paired import estimate as estimate
+from .paired import paired_difference as paired_difference
+from .rates import active_fraction as active_fraction
+from .rates import neuron_rates as neuron_rates
+from .rates import population_rates as population_rates
+from .rates import psth as psth
+from .rates import spike_trains as spike_trains
+from .rates import spiking_populations as spiking_populations
+from .variability import fano_factor as fano_factor
+from .variability import intervals as intervals
+from .variability import isi_cv as isi_cv

@@ -1,0 +1,122 @@
+"""The command ``cortexsnn``: Hydra around the experiments, one message and exit code 2 for a user's error."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .errors import CheckpointError, CortexError
+
+USER_ERROR = 2
+NOT_PROVEN = 3
+BUG = 70
+
+
+def main() -> None:
+    """What the console script runs; see ``cortexsnn_start`` for its first moments."""
+    if sys.argv[1:2] == ["doctor"]:
+        from .doctor import report
+
+        print(report())
+        return
+    try:
+        _hydra()
+    except KeyboardInterrupt:
+        _exit("interrupted; nothing was written")
+
+
+def _hydra() -> None:
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+
+    @hydra.main(version_base="1.3", config_path="pkg://cortexsnn.configs", config_name="main")
+    def job(config: DictConfig) -> None:
+        _run_or_exit(OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config, resolve=True))  # type: ignore[arg-type]
+
+    try:
+        job()
+    except SystemExit as stop:
+        # Hydra has printed its own message about a key or experiment it does not know.
+        sys.exit(USER_ERROR if stop.code == 1 else stop.code)
+
+
+def _run_or_exit(values: Mapping[str, Any], resolved: str) -> None:
+    try:
+        if not run(values, resolved).proven:
+            sys.exit(NOT_PROVEN)
+    except CortexError as error:
+        _exit(str(error))
+    except KeyboardInterrupt:
+        _exit("interrupted; nothing was written")
+    except Exception:  # a bug of ours, not the user's error: the traceback is what a report of it needs
+        traceback.print_exc()
+        print("cortexsnn: this is a bug; please report it with the lines above", file=sys.stderr)
+        sys.exit(BUG)
+
+
+def _exit(message: str) -> None:
+    print(f"cortexsnn: {message}", file=sys.stderr)
+    sys.exit(USER_ERROR)
+
+
+class Finished(NamedTuple):
+    """The folder of a run, and whether it proved what it set out to prove (True where it proves nothing)."""
+
+    folder: Path
+    proven: bool
+
+
+def run(values: Mapping[str, Any], resolved: str) -> Finished:
+    """Run one experiment into a folder that appears only when it is complete.
+
+    Parameters
+    ----------
+    values : mapping
+        ``name`` and ``output`` beside the experiment's own keys.
+    resolved : str
+        The configuration as YAML, kept as ``config.yaml``.
+
+    Returns
+    -------
+    Finished
+    """
+    from .experiments import NotProven, experiment
+
+    settings = dict(values)
+    name, output = str(settings.pop("name")), Path(str(settings.pop("output")))
+    function = experiment(name)
+    parent = output / name
+    target = parent / datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+    except OSError as error:
+        raise CheckpointError(
+            f"output: cannot write to '{parent}' ({error.strerror}); choose another with output=FOLDER"
+        ) from None
+    try:
+        (partial / "config.yaml").write_text(resolved, encoding="utf-8")
+        summary = function(settings, partial)
+        partial.chmod(0o755)
+        os.replace(partial, target)
+    except OSError as error:
+        raise CheckpointError(
+            f"output: cannot write to '{parent}' ({error.strerror}); choose another with output=FOLDER"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        for folder in (parent, output):
+            with contextlib.suppress(OSError):  # not empty: others have left results here
+                folder.rmdir()
+    print(summary)
+    report = target / "report.html"
+    print(f"results in {target}" + (f", report in {report}" if report.exists() else ""))
+    return Finished(target, not isinstance(summary, NotProven))

@@ -1,0 +1,514 @@
+"""A StepProgram as a ``torch.nn.Module``: the same statements on tensors, differentiable through surrogate gradients.
+
+Components of the circuit graph without recurrence run all steps of a projection as one product over (step, trial); recurrent
+ones go step by step. Under ``no_grad`` in float64 sums run edge after edge in the contract's order and constants are the
+hoisted numbers of every other engine, so what is verified is what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from ..errors import InputError, unknown
+from ..expression import compile_tree
+from ..job import SPIKES, Events, Job, Traces, numerical_error
+from ..lower import constants as hoisted_numbers
+from ..program import PopulationStep, Propagator, StepProgram
+from ..realise import Realisation
+from ..training import TrainableWeight, Training
+from ..wiring import components
+from .surrogate import surrogate
+from .to_torch_pathway import PathwayModule
+from .to_torch_population import Env, PopulationDynamics, torch_library
+
+Rows = torch.Tensor
+"""What a source emitted: (step, trial, neuron)."""
+
+
+@dataclass
+class State:
+    """Where a run stopped: states (trial, neuron), the last emitted rows of every source, steps done."""
+
+    states: dict[str, dict[str, torch.Tensor]]
+    emitted: dict[str, torch.Tensor]
+    step: int = 0
+
+
+@dataclass
+class _Run:
+    """One forward call."""
+
+    n_steps: int
+    n_trials: int
+    exact: bool
+    start: int
+    env: dict[str, Env]
+    history: dict[str, torch.Tensor]
+    rows: dict[str, Any] = field(default_factory=dict)
+    recorded: dict[str, dict[str, list[torch.Tensor]]] = field(default_factory=dict)
+    weights: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict)
+    matrices: dict[tuple[str, int, int], torch.Tensor] = field(default_factory=dict)
+    ordered: dict[tuple[str, int, int], torch.Tensor] = field(default_factory=dict)
+    spiking: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
+
+    def cells(self, source: str, row: int) -> list[list[int]]:
+        """Cells that spiked in a row, for each trial; looked up once however many delays read the row."""
+        if (source, row) not in self.spiking:
+            self.spiking[source, row] = [trial.nonzero().squeeze(-1).tolist() for trial in self.rows[source][row]]
+        return self.spiking[source, row]
+
+
+class Network(torch.nn.Module):
+    """A circuit that trains. Made by :func:`cortexsnn.to_torch`.
+
+    ``outputs, state = network(inputs, state=None)``: inputs maps names to tensors (step, trial, channel) in the input's
+    unit; ``outputs["E"]["spikes"]`` is (step, trial, neuron), a graded population gives its output by name.
+
+    Attributes
+    ----------
+    pathways : ModuleDict
+        projection -> module whose ``magnitude`` is the Parameter of a trainable projection, >= 0 by projection.
+    numbers : ParameterDict
+        ``"population:name"`` -> trainable parameter or initial value.
+    normalisation : ModuleDict
+        ``"population:port"`` -> module applied to what arrives there, (step * trial, neuron), before the population's update;
+        see ``cortexsnn.train.normalise``.
+    probes : dict
+        population -> further names to return (states, "distance"); empty by default.
+    """
+
+    _anchor: torch.Tensor
+
+    def __init__(
+        self, program: StepProgram, realisation: Realisation, training: Training, dtype: torch.dtype | None = None,
+        derivative: str = "atan", detach_reset: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        dtype = dtype or torch.float32
+        self.program, self.realisation, self.training_data, self.dtype = program, realisation, training, dtype
+        self.surrogate, self.probes = derivative, dict[str, tuple[str, ...]]()
+        bump = surrogate(derivative)
+        self.dynamics = {p.name: PopulationDynamics(p, bump, detach_reset, dtype) for p in program.populations}
+        self.numbers = torch.nn.ParameterDict(
+            {n.key: torch.nn.Parameter(torch.tensor(n.value, dtype=dtype)) for n in training.numbers}
+        )
+        self.pathways = torch.nn.ModuleDict()
+        for p in program.pathways:
+            how = training.weights.get(p.name, TrainableWeight(False, False, 1.0))
+            self.pathways[p.name] = PathwayModule(
+                p, program, realisation.edges[p.name], dtype, how.trainable, how.signed, how.gradient_scale
+            )
+        self.normalisation = torch.nn.ModuleDict()
+        self.overrides: dict[str, dict[str, np.ndarray]] = {}
+        self.register_buffer("_anchor", torch.zeros((), dtype=dtype), persistent=False)
+        self._hoisted: dict[str, dict[str, torch.Tensor]] = {}
+        self._hoisted_key: object = None
+        self.components = components(
+            [p.name for s in program.stages for p in map(program.population, s)], self._arrows()
+        )
+
+    def _arrows(self) -> list[tuple[str, str]]:
+        """Edges of the circuit graph; a pathway that reads states ties both ends into one component."""
+        found = []
+        for p in self.program.pathways:
+            ends = (p.pre if p.pre in self.dynamics else p.post, p.post)  # an input is in no component
+            if p.pre in self.dynamics:
+                found.append(ends)
+            if self.pathway(p.name).reads_state:
+                found.append(ends[::-1])
+        return found
+
+    # -- public ---------------------------------------------------------------------------------------------------
+
+    def pathway(self, name: str) -> PathwayModule:
+        """The module of a projection."""
+        return cast(PathwayModule, self.pathways[name])
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Put magnitudes back to >= 0 and trainable numbers into their bounds; every forward call begins with it.
+
+        Values inside are not touched at all: an in-place write would spoil the graph of an earlier forward call.
+        """
+        for name in self.pathways:
+            if self.pathway(name).trainable and not self.pathway(name).signed:
+                _clamp(self.pathway(name).magnitude, 0.0, np.inf)
+        for number in self.training_data.numbers:
+            _clamp(self.numbers[number.key], number.low, number.high)
+        for module in self.normalisation.values():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                _clamp(module.weight, 0.0, np.inf)  # a negative scale would turn excitation into inhibition
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor] | None = None,
+        state: State | None = None,
+        n_steps: int | None = None,
+        n_trials: int = 1,
+    ) -> tuple[dict[str, dict[str, torch.Tensor]], State]:
+        """Run as many steps as the inputs have rows, or ``n_steps`` where no input is given.
+
+        Raises
+        ------
+        InputError
+            Names or shapes that do not fit.
+        EngineError
+            Training with a threshold that has a dimension but no ``threshold_scale``.
+        NumericalError
+            Without gradients: a state became NaN or infinite.
+        """
+        self.project()
+        run = self._begin(*self._drive(inputs or {}, state, n_steps, n_trials), state)
+        for members, recurrent in self.components:
+            if recurrent:
+                self._run_steps(run, members)
+            else:
+                self._run_batched(run, members[0])
+        outputs = {name: {k: torch.stack(v) for k, v in found.items()} for name, found in run.recorded.items()}
+        return outputs, self._end(run)
+
+    # -- beginning and end ----------------------------------------------------------------------------------------
+
+    def _drive(
+        self, inputs: Mapping[str, torch.Tensor], state: State | None, n_steps: int | None, n_trials: int
+    ) -> tuple[dict[str, torch.Tensor], int, int]:
+        known = {d.name: d for d in self.program.inputs}
+        for name in inputs:
+            if name not in known:
+                raise InputError(f"inputs: {unknown('input', name, known)}")
+        drive = {}
+        for name, given in inputs.items():
+            rows = _real(name, given)
+            if rows.ndim != 3 or rows.shape[2] != known[name].size or rows.shape[0] < 1:
+                raise InputError(
+                    f"inputs.{name}: expected shape (step, trial, {known[name].size}), got {tuple(rows.shape)}"
+                )
+            drive[name] = rows.to(self._anchor) * self.training_data.input_units.get(name, 1.0)
+            if not bool(torch.isfinite(drive[name]).all()):
+                raise InputError(f"inputs.{name}: NaN or infinity among the numbers; give finite ones")
+            if known[name].kind != "current" and not bool(((rows == 0) | (rows == 1)).all()):
+                raise InputError(
+                    f"inputs.{name}: spikes are 0 or 1; for graded values declare the input with kind: current"
+                )
+        if len({rows.shape[:2] for rows in drive.values()}) > 1:
+            raise InputError(
+                f"inputs: steps and trials differ: {', '.join(f'{n} {tuple(r.shape)}' for n, r in drive.items())}"
+            )
+        if drive:
+            n_steps, n_trials = next(iter(drive.values())).shape[:2]
+        if n_steps is None:
+            raise InputError("inputs: pass at least one array (step, trial, channel), or n_steps and n_trials")
+        if state is not None and not isinstance(state, State):
+            raise InputError(f"state: expected what an earlier call returned, got {type(state).__name__}")
+        start = state.step if state else 0
+        for name, step in known.items():
+            if name not in drive:
+                if step.kind != "poisson":
+                    raise InputError(f"inputs.{name}: nobody drives it; pass an array (step, trial, {step.size})")
+                drawn = [self.realisation.poisson(name, trial, start + n_steps)[start:] for trial in range(n_trials)]
+                drive[name] = torch.from_numpy(np.stack(drawn, axis=1)).to(self._anchor)
+        return drive, n_steps, n_trials
+
+    def _begin(self, drive: dict[str, torch.Tensor], n_steps: int, n_trials: int, state: State | None) -> _Run:
+        exact = not torch.is_grad_enabled() and self._anchor.dtype == torch.float64
+        constants = self._constants()
+        run = _Run(n_steps, n_trials, exact, state.step if state else 0, {}, dict(state.emitted) if state else {})
+        for p in self.program.populations:
+            env: Env = dict(constants[p.name])
+            env.update(state.states[p.name] if state else self._initial(p, n_trials))
+            run.env[p.name] = env
+            wanted = (self.emitted_name(p.name), *self.probes.get(p.name, ()))
+            run.recorded[p.name] = {name: [] for name in wanted if name}
+        for name, rows in drive.items():
+            run.rows[name] = self._with_history(run, name, rows)
+        for pathway in self.program.pathways:
+            for k, delivery in enumerate(pathway.deliveries):
+                weight = self.pathway(pathway.name).effective(delivery, constants[pathway.post])
+                run.weights[pathway.name, k] = weight
+        return run
+
+    def _initial(self, p: PopulationStep, n_trials: int) -> dict[str, torch.Tensor]:
+        given = self.realisation.initial[p.name]
+        found = {}
+        for name in p.states:
+            value = self._number(p.name, name)
+            if value is None:
+                value = torch.tensor(given[name] if name in given else np.zeros(p.size)).to(self._anchor)
+            found[name] = value.expand(p.size).expand(n_trials, p.size)
+        return found
+
+    def _number(self, population: str, name: str) -> torch.Tensor | None:
+        key = f"{population}:{name}"
+        return self.numbers[key] if key in self.numbers else None  # noqa: SIM401 - a ParameterDict has no typed get
+
+    def emitted_name(self, population: str) -> str | None:
+        """ "spikes", the name of a graded output, or None."""
+        p = self.program.population(population)
+        return SPIKES if p.threshold else p.output.target if p.output else None
+
+    def longest(self, source: str) -> int:
+        """Longest delay, in steps, of what ``source`` sends."""
+        return max((self.pathway(p.name).longest for p in self.program.pathways if p.pre == source), default=0)
+
+    def _with_history(self, run: _Run, source: str, rows: torch.Tensor) -> torch.Tensor:
+        """Rows preceded by the last ``longest(source)`` rows of the past, zeros at the beginning of time."""
+        depth = self.longest(source)
+        if depth == 0:
+            return rows
+        past = run.history.get(source)
+        if past is None:
+            past = rows.new_zeros((depth, *rows.shape[1:]))
+        return torch.cat([past, rows])
+
+    def _end(self, run: _Run) -> State:
+        emitted = {}
+        for source, rows in run.rows.items():
+            depth = self.longest(source)
+            if depth:
+                emitted[source] = (torch.stack(rows) if isinstance(rows, list) else rows)[-depth:]
+        states = {p.name: {n: run.env[p.name][n] for n in p.states} for p in self.program.populations}
+        return State(states, emitted, run.start + run.n_steps)
+
+    # -- constants ------------------------------------------------------------------------------------------------
+
+    def _constants(self) -> dict[str, dict[str, torch.Tensor]]:
+        """Parameters and hoisted constants: numbers without gradients, recomputed from parameters with them."""
+        trained = {n.population for n in self.training_data.numbers if n.is_parameter}
+        version = (
+            [p._version for p in self.numbers.values()] if not torch.is_grad_enabled() or not self._hoisted else None
+        )
+        key = (version, self._anchor.device, self._anchor.dtype)
+        if version is not None and key != self._hoisted_key:
+            numbers = hoisted_numbers(self.program, self.trained_realisation())
+            self._hoisted = {p: {n: torch.tensor(v).to(self._anchor) for n, v in c.items()} for p, c in numbers.items()}
+            self._hoisted_key = key
+        if not torch.is_grad_enabled():
+            return self._hoisted
+        return {
+            p.name: self._differentiable(p) if p.name in trained else self._hoisted[p.name]
+            for p in self.program.populations
+        }
+
+    def _differentiable(self, p: PopulationStep) -> dict[str, torch.Tensor]:
+        env: dict[str, torch.Tensor] = {"dt": self._hoisted[p.name]["dt"]}
+        for name in p.parameters:
+            value = self._number(p.name, name)
+            env[name] = self._hoisted[p.name][name] if value is None else value
+        for propagator in p.propagators:
+            env.update(_propagate(propagator, env))
+        for name, text in p.hoisted:
+            env[name] = compile_tree(text, torch_library(self.dtype))(env)
+        return env
+
+    def trained_realisation(self) -> Realisation:
+        """The realisation with trained magnitudes, parameters and initial values, float64."""
+        parameters = {p: {**v, **self.overrides.get(p, {})} for p, v in self.realisation.parameters.items()}
+        initial = {p: dict(values) for p, values in self.realisation.initial.items()}
+        for number in self.training_data.numbers:
+            value = self.numbers[number.key].detach().cpu().double().numpy().copy()
+            if number.is_parameter:
+                parameters[number.population][number.name] = value
+            else:
+                size = self.program.population(number.population).size
+                initial[number.population][number.name] = np.broadcast_to(value, (size,)).copy()
+        edges = {
+            name: replace(e, values=self.pathway(name).magnitude.detach().cpu().double().numpy().copy())
+            for name, e in self.realisation.edges.items()
+        }
+        return Realisation(self.realisation.seed, parameters, initial, edges, self.realisation.rates)
+
+    def override(self, population: str, values: Mapping[str, np.ndarray]) -> None:
+        """Fix parameters of a population to other numbers, (1,) or (neuron,), in this network and what is made from it."""
+        self.overrides.setdefault(population, {}).update(values)
+        self._hoisted, self._hoisted_key = {}, None
+
+    # -- execution ------------------------------------------------------------------------------------------------
+
+    def _run_batched(self, run: _Run, name: str) -> None:
+        """A population without recurrence: all arrivals of all steps first, then its steps."""
+        step = self.program.population(name)
+        ports = {port: self._anchor.new_zeros(run.n_steps, run.n_trials, step.size) for port in step.ports}
+        for module in self._into((name,)):
+            for k, delivery in enumerate(module.pathway.deliveries):
+                rows_of = run.rows[module.pathway.pre]
+                for g, group in enumerate(module.edge_groups):
+                    rows = self._shifted(run, module, rows_of, group.delay)
+                    if module.pathway.emits == "values" and group.delay > run.start:
+                        silent = min(group.delay - run.start, run.n_steps)  # nothing was sent before the first step
+                        sent = module.sent(k, rows, run.env.get(module.pathway.pre, {})).clone()
+                        sent[:silent] = 0
+                    else:
+                        sent = module.sent(k, rows, run.env.get(module.pathway.pre, {}))
+                    ports[delivery.port] = self._add(run, module, k, g, ports[delivery.port], sent)
+        for port, rows in ports.items():
+            if f"{name}:{port}" in self.normalisation:
+                normalised = self.normalisation[f"{name}:{port}"](rows.reshape(-1, step.size))
+                ports[port] = normalised.view_as(rows)
+        for i in range(run.n_steps):
+            run.env[name].update({port: rows[i] for port, rows in ports.items()})
+            self._advance(run, step, i)
+            self._finish(run, step, i)
+
+    def _run_steps(self, run: _Run, members: tuple[str, ...]) -> None:
+        """A recurrent component, step by step in the order of the contract."""
+        steps = [self.program.population(name) for name in members]
+        modules = self._into(members)
+        for p in steps:
+            run.rows[p.name] = list(self._with_history(run, p.name, self._anchor.new_zeros(0, run.n_trials, p.size)))
+        for i in range(run.n_steps):
+            for p in steps:
+                run.env[p.name].update({port: self._anchor.new_zeros(run.n_trials, p.size) for port in p.ports})
+            self._deliver(run, modules, None, i)
+            for s, stage in enumerate(self.program.stages):
+                present = [p for p in steps if p.name in stage]
+                for p in present:
+                    self._update(run, p, i)
+                self._deliver(run, modules, s, i)
+                for p in present:
+                    self.dynamics[p.name].reset(run.env[p.name], (run.n_trials, p.size))
+            for p in steps:
+                self._finish(run, p, i)
+
+    def _into(self, members: tuple[str, ...]) -> list[PathwayModule]:
+        """Pathways into a component in order of arrival: before the stages as declared, then stage by stage."""
+        found = [p for p in self.program.pathways if p.post in members]
+        found.sort(key=lambda p: -1 if p.stage is None else p.stage)
+        return [self.pathway(p.name) for p in found]
+
+    def _deliver(self, run: _Run, modules: list[PathwayModule], stage: int | None, i: int) -> None:
+        for module in modules:
+            p = module.pathway
+            if p.stage != stage:
+                continue
+            target = run.env[p.post]
+            source = run.env.get(p.pre, {})
+            depth = self.longest(p.pre)
+            for g, group in enumerate(module.edge_groups):
+                row = i + depth - group.delay
+                if p.emits == "values" and run.start + i < group.delay:
+                    continue
+                cells = run.cells(p.pre, row) if run.exact and p.emits == "spikes" else None
+                if cells is not None and not any(cells):
+                    continue
+                rows = run.rows[p.pre][row]
+                for k, delivery in enumerate(p.deliveries):
+                    per_edge = (
+                        module.per_edge(k, group, rows, source, target)
+                        if module.reads_post and p.deliveries[k].factor
+                        else None
+                    )
+                    sent = module.sent(k, rows, source)
+                    target[delivery.port] = self._add(run, module, k, g, target[delivery.port], sent, per_edge, cells)
+
+    def _shifted(self, run: _Run, module: PathwayModule, rows: Any, delay: int) -> torch.Tensor:
+        """Rows as they arrive ``delay`` steps later, for all steps of the run."""
+        if isinstance(rows, list):
+            rows = torch.stack(rows)
+        begin = self.longest(module.pathway.pre) - delay
+        return rows[begin : begin + run.n_steps]
+
+    def _add(
+        self, run: _Run, module: PathwayModule, k: int, g: int, port: torch.Tensor, sent: torch.Tensor,
+        per_edge: torch.Tensor | None = None, cells: list[list[int]] | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """The port with one group's contribution; in exact mode in place (every step begins with ports of its own)."""
+        group, weight = module.edge_groups[g], run.weights[module.pathway.name, k]
+        key = (module.pathway.name, k, g)
+        if run.exact:
+            if key not in run.ordered:
+                run.ordered[key] = group.weights(weight)
+            flat = None if per_edge is None else per_edge.reshape(-1, per_edge.shape[-1])
+            group.add_in_order(
+                port.view(-1, port.shape[-1]), sent.reshape(-1, sent.shape[-1]), run.ordered[key], flat, cells
+            )
+            return port
+        if per_edge is not None or not group.dense:
+            return port + group.gather(sent, weight, per_edge)
+        if key not in run.matrices:
+            run.matrices[key] = group.matrix(weight)
+        return port + sent @ run.matrices[key]
+
+    def _advance(self, run: _Run, p: PopulationStep, i: int) -> None:
+        self._update(run, p, i)
+        self.dynamics[p.name].reset(run.env[p.name], (run.n_trials, p.size))
+
+    def _update(self, run: _Run, p: PopulationStep, i: int) -> None:
+        env = run.env[p.name]
+        env["t"] = self._anchor.new_full((1,), (run.start + i) * self.program.dt)
+        emitted = self.dynamics[p.name].update(env, (run.n_trials, p.size), run.exact)
+        if emitted is not None:
+            if p.name not in run.rows:
+                run.rows[p.name] = list(self._with_history(run, p.name, self._anchor.new_zeros(0, *emitted.shape)))
+            run.rows[p.name].append(emitted)
+
+    def _finish(self, run: _Run, p: PopulationStep, i: int) -> None:
+        env = run.env[p.name]
+        self.dynamics[p.name].after_reset(env, (run.n_trials, p.size))
+        for name, found in run.recorded[p.name].items():
+            found.append(env[name].expand(run.n_trials, p.size))
+        if not torch.is_grad_enabled():
+            for name in p.finite:
+                if not torch.isfinite(env[name]).all():
+                    values = env[name].expand(run.n_trials, p.size)
+                    bad = (~torch.isfinite(values)).nonzero()[0]
+                    raise numerical_error(
+                        self.program, p.name, name, int(bad[1]), run.start + i, float(values[tuple(bad)])
+                    )
+
+
+def _real(name: str, given: Any) -> torch.Tensor:
+    try:
+        rows = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"inputs.{name}: expected a tensor (step, trial, channel); {error!s:.100}") from None
+    if rows.is_complex():
+        raise InputError(f"inputs.{name}: expected real numbers, got {rows.dtype}; convert it")
+    return rows
+
+
+def _clamp(values: torch.Tensor, low: float, high: float) -> None:
+    if bool((values < low).any()) or bool((values > high).any()):
+        values.clamp_(low, high)
+
+
+def _propagate(propagator: Propagator, env: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Entries of P and Q by ``torch.linalg.matrix_exp``, differentiable."""
+    n = len(propagator.states)
+    like = env["dt"]
+    library = torch_library(like.dtype)
+    entries = [
+        torch.as_tensor(compile_tree(t, library)(env), dtype=like.dtype, device=like.device)
+        for row in propagator.matrix
+        for t in row
+    ]
+    stacked = torch.stack(torch.broadcast_tensors(*(e.reshape(-1) for e in entries)), dim=-1)
+    a = stacked.view(-1, n, n)
+    top = torch.cat([a, torch.eye(n).to(a).expand_as(a)], dim=2)
+    block = torch.cat([top, torch.zeros_like(top)], dim=1)
+    result = torch.linalg.matrix_exp(block * like)
+    return {
+        propagator.name(kind, i, j): result[:, i, offset + j]
+        for i in range(n) for j in range(n) for kind, offset in (("P", 0), ("Q", n))
+    }  # fmt: skip
+
+
+def run(job: Job, dtype: str = "float64") -> Traces:
+    """Execute a job without gradients: exact in float64."""
+    realisation = Realisation(0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {})
+    network = Network(job.program, realisation, Training((), {}, (), {}, None), getattr(torch, dtype))
+    network.probes = {p: tuple(n for n in names if n != network.emitted_name(p)) for p, names in job.probes.items()}
+    drive = {name: torch.tensor(rows.transpose(1, 0, 2)) for name, rows in job.drive.items()}
+    with torch.no_grad():
+        outputs, _ = network(drive, n_steps=job.n_steps, n_trials=job.n_trials)
+    traces = Traces()
+    for name, wanted in job.probes.items():
+        found = {k: v.numpy().transpose(1, 0, 2) for k, v in outputs[name].items()}
+        if SPIKES in wanted:
+            traces.spikes[name] = Events.from_dense(found[SPIKES] > 0)
+        traces.values[name] = {k: np.ascontiguousarray(found[k], dtype=np.float64) for k in wanted if k != SPIKES}
+    return traces

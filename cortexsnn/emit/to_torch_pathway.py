@@ -1,0 +1,173 @@
+"""Projections on tensors: dense products and edge lists for training, sums in the contract's order for exactness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from ..expression import compile_tree, names
+from ..program import Delivery, Pathway, StepProgram
+from ..realise import Edges
+from .surrogate import ScaleGradient
+from .to_torch_population import torch_library
+
+DENSE_SHARE = 0.05
+"""Least share of possible edges for which a dense product is used."""
+DENSE_LIMIT = 2**26
+"""Largest dense matrix, in entries."""
+FEW_ROWS = 256
+"""Up to so many rows, exact mode adds row by row; beyond, edge by edge over all rows."""
+CHUNK = 2**24
+"""Entries of an edge-by-row block held at once in exact mode."""
+
+
+class Group(torch.nn.Module):
+    """Edges of one pathway that share a delay, in order of presynaptic cell."""
+
+    pre: torch.Tensor
+    post: torch.Tensor
+    chosen: torch.Tensor
+    edges: torch.Tensor
+
+    def __init__(self, delay: int, chosen: np.ndarray, edges: Edges, n_pre: int, n_post: int) -> None:
+        super().__init__()
+        self.delay, self.n_pre, self.n_post = delay, n_pre, n_post
+        pre, post = edges.pre[chosen].astype(np.int64), edges.post[chosen].astype(np.int64)
+        for name, index in (("pre", pre), ("post", post), ("chosen", chosen), ("edges", np.arange(chosen.size))):
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(index)), persistent=False)
+        # Cell c owns the edges first[c] to first[c + 1].
+        self.first = np.searchsorted(pre, np.arange(n_pre + 1)).tolist()
+        flat = pre * n_post + post
+        self.full = chosen.size == n_pre * n_post and bool((flat == np.arange(chosen.size)).all())
+        self.in_order = bool((chosen == np.arange(edges.pre.size)).all()) if chosen.size == edges.pre.size else False
+        self.dense = self.full or (chosen.size >= DENSE_SHARE * n_pre * n_post and n_pre * n_post <= DENSE_LIMIT)
+
+    def weights(self, weight: torch.Tensor) -> torch.Tensor:
+        """Weights of this group's edges, from those of the whole pathway."""
+        return weight if self.in_order else weight[self.chosen]
+
+    def matrix(self, weight: torch.Tensor) -> torch.Tensor:
+        """Dense (pre, post) matrix; edges that join the same pair add up."""
+        weight = self.weights(weight)
+        if self.full:
+            return weight.view(self.n_pre, self.n_post)
+        flat = weight.new_zeros(self.n_pre * self.n_post)
+        return flat.index_add(0, self.pre * self.n_post + self.post, weight).view(self.n_pre, self.n_post)
+
+    def gather(self, rows: torch.Tensor, weight: torch.Tensor, per_edge: torch.Tensor | None) -> torch.Tensor:
+        """Sum over edges without a matrix: rows (…, pre) to (…, post), differentiable."""
+        gains = (rows[..., self.pre] if per_edge is None else per_edge) * self.weights(weight)
+        return gains.new_zeros((*rows.shape[:-1], self.n_post)).index_add(-1, self.post, gains)
+
+    def add_in_order(
+        self, port: torch.Tensor, rows: torch.Tensor, weight: torch.Tensor, per_edge: torch.Tensor | None,
+        cells: list[list[int]] | None = None,
+    ) -> None:  # fmt: skip
+        """Add to ``port`` (row, post) in place, edge after edge, as the reference does.
+
+        ``weight`` is that of this group's edges; ``cells`` are those of each row that send something, if known.
+        """
+        pre, post = self.pre, self.post
+        if per_edge is not None:
+            port.copy_(port.t().contiguous().index_add_(0, post, (per_edge * weight).t()).t())
+            return
+        if rows.shape[0] <= FEW_ROWS:  # row by row, only cells that send something: adding zeros changes nothing
+            for k, (row, into) in enumerate(zip(rows, port, strict=True)):
+                sending = cells[k] if cells else row.nonzero().squeeze(-1).tolist()
+                if sending:
+                    active = torch.cat([self.edges[self.first[c] : self.first[c + 1]] for c in sending])
+                    into.index_add_(0, post[active], row[pre[active]] * weight[active])
+            return
+        target = port.t().contiguous()
+        step = max(1, CHUNK // rows.shape[0])
+        columns = rows.t().contiguous()
+        for start in range(0, pre.numel(), step):
+            part = slice(start, start + step)
+            target.index_add_(0, post[part], columns[pre[part]] * weight[part, None])
+        port.copy_(target.t())
+
+
+class PathwayModule(torch.nn.Module):
+    """One projection: its edges, and its magnitudes as parameter or buffer.
+
+    ``magnitude`` is (parameter,): one per edge, or one per kernel entry where edges share.
+    """
+
+    magnitude: torch.Tensor
+    index: torch.Tensor | None
+    all_post: torch.Tensor
+
+    def __init__(
+        self, pathway: Pathway, program: StepProgram, edges: Edges, dtype: torch.dtype, trainable: bool, signed: bool,
+        gradient_scale: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.pathway, self.trainable, self.signed, self.gradient_scale = pathway, trainable, signed, gradient_scale
+        n_pre, n_post = program.size(pathway.pre), program.size(pathway.post)
+        magnitude = torch.tensor(edges.values, dtype=dtype)
+        if trainable:
+            self.magnitude = torch.nn.Parameter(magnitude)
+        else:
+            self.register_buffer("magnitude", magnitude)
+        index = None if edges.index is None else torch.from_numpy(np.ascontiguousarray(edges.index))
+        self.register_buffer("index", index, persistent=False)
+        self.register_buffer("all_post", torch.from_numpy(edges.post.astype(np.int64)), persistent=False)
+        order = np.argsort(edges.pre, kind="stable")
+        delay = np.broadcast_to(edges.delay, edges.pre.shape)[order]
+        self.groups = torch.nn.ModuleList(
+            Group(int(d), order[delay == d], edges, n_pre, n_post) for d in np.unique(delay)[::-1]
+        )
+        self.edge_groups = cast(list[Group], list(self.groups))  # a ModuleList is slow to index
+        self.longest = edges.max_delay
+        self.factors = [compile_tree(d.factor, torch_library(dtype)) if d.factor else None for d in pathway.deliveries]
+        post = program.population(pathway.post)
+        self.post_names = {f"{n}_post": n for n in (*post.states, *post.parameters)}
+        read = set().union(*(names(d.factor) for d in pathway.deliveries if d.factor))
+        source = next((p for p in program.populations if p.name == pathway.pre), None)
+        self.reads_post = bool(read & set(self.post_names))
+        varying = {*source.states, *(r.name for r in source.reductions)} if source else set()
+        self.reads_state = bool(read & varying) or self.reads_post
+        self.emitted_name = source.output.target if source and source.output else "value"
+
+    def effective(self, delivery: Delivery, constants: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Signed weight of every edge for one port, (edge,)."""
+        weight = self.magnitude
+        if self.gradient_scale != 1.0 and torch.is_grad_enabled():
+            weight = ScaleGradient.apply(weight, self.gradient_scale)
+        if self.index is not None:
+            weight = weight[self.index]
+        if delivery.sign < 0:
+            weight = -weight
+        if delivery.scale is not None:
+            scale = constants[delivery.scale]
+            weight = weight * (scale if scale.numel() == 1 else scale[self.all_post])
+        return weight
+
+    def sent(self, k: int, rows: torch.Tensor, source: Mapping[str, Any]) -> torch.Tensor:
+        """What the presynaptic cells send through delivery ``k``: rows times a factor of presynaptic values."""
+        factor = self.factors[k]
+        if factor is None or self.reads_post:
+            return rows
+        values = {**source, **({self.emitted_name: rows} if self.pathway.emits == "values" else {})}
+        gain = factor(values)
+        return rows * gain if self.pathway.emits == "spikes" else gain.expand(rows.shape)
+
+    def per_edge(
+        self, k: int, group: Group, rows: torch.Tensor, source: Mapping[str, Any], target: Mapping[str, Any]
+    ) -> torch.Tensor:
+        """What each edge carries, before its weight, where the factor reads postsynaptic values: (row, edge)."""
+        factor = self.factors[k]
+        assert factor is not None
+
+        def at(value: Any, index: torch.Tensor) -> Any:
+            return value[..., index] if isinstance(value, torch.Tensor) and value.shape[-1:].numel() > 1 else value
+
+        values: dict[str, Any] = {n: at(v, group.pre) for n, v in source.items()}
+        if self.pathway.emits == "values":
+            values[self.emitted_name] = rows[..., group.pre]
+        values.update({n: at(target[plain], group.post) for n, plain in self.post_names.items() if plain in target})
+        gain = torch.as_tensor(factor(values)).expand(rows.shape[:-1] + group.pre.shape)
+        return rows[..., group.pre] * gain if self.pathway.emits == "spikes" else gain

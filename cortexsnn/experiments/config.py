@@ -1,0 +1,155 @@
+"""Configurations as checked, frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import InputError, unknown
+from ..train.fit import Settings
+
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CircuitConfig(Config):
+    """A circuit by name or path, arguments of its builder, changed parameters (path -> value)."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
+
+
+class TrainingConfig(Config):
+    """See :class:`cortexsnn.train.fit.Settings`."""
+
+    epochs: Positive = 60
+    batch: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    surrogate: str = "sigmoid(4)"
+    optimiser: Literal["adam", "sgd"] = "adam"
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+
+
+class DigitsConfig(Config):
+    """Train on digits with several seeds, prove the first network equal in all engines, vary surrogate and precision."""
+
+    circuit: CircuitConfig
+    training: TrainingConfig = TrainingConfig()
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    n_steps: Positive = 8
+    engines: Annotated[list[str], Field(min_length=2)]
+    surrogates: list[str] = []
+    workers: Positive = 2
+
+
+class ArmsConfig(Config):
+    """What every experiment with arms has: paired seeds, training, processes."""
+
+    seeds: Annotated[list[Seed], Field(min_length=2)]
+    training: TrainingConfig = TrainingConfig()
+    workers: Positive = 2
+
+
+class DepthConfig(ArmsConfig):
+    """E/I stacks of growing depth, against the same without E-I Init, without E-I Prop, and with batch normalisation."""
+
+    depths: Annotated[list[Positive], Field(min_length=1)]
+    width: Positive = 48
+    learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    n_steps: Positive = 4
+    noise: Annotated[float, Field(ge=0)] = 0.4
+
+
+class SelfPredictionConfig(ArmsConfig):
+    """Wrapped neurons on digits row by row and pixel by pixel."""
+
+    tasks: list[Literal["rows", "pixels"]]
+    neurons: list[str]
+    hidden: list[Positive]
+
+
+class GatingConfig(ArmsConfig):
+    """Robustness of gated neurons to perturbations not seen in training, at equal clean accuracy and rate."""
+
+    hidden: list[Positive]
+    n_steps: Positive = 20
+    input_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    target_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    target_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    strengths: dict[str, list[float]]
+    repeats: Positive = 3
+
+
+class DynamicsConfig(ArmsConfig):
+    """Learned membrane polynomials against fixed ones."""
+
+    hidden: list[Positive]
+    degrees: list[Positive]
+
+
+class FiConfig(Config):
+    """f-I curves under inhibition."""
+
+    points: Annotated[int, Field(ge=8)] = 60
+    steps: Annotated[int, Field(ge=50)] = 2000
+    seed: Seed = 0
+
+
+class VerifyConfig(Config):
+    """Prove a circuit equal between engines."""
+
+    circuit: CircuitConfig
+    engines: Annotated[list[str], Field(min_length=2)]
+    duration: str | None = None
+    seed: Seed = 0
+    trials: Positive | None = None
+    minimum_spikes: int | None = None
+
+
+class SimulateConfig(Config):
+    """Run a circuit on one engine."""
+
+    circuit: CircuitConfig
+    engine: str = "numpy"
+    duration: str | None = None
+    seed: Seed = 0
+    trials: Positive | None = None
+
+
+def settings_of(training: TrainingConfig, n_steps: int) -> Settings:
+    """What the trainer takes, from what a configuration says."""
+    t = training
+    return Settings(t.epochs, t.batch, t.learning_rate, t.clip, t.label_smoothing, n_steps, t.optimiser, t.schedule)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def checked(kind: type[C], values: Mapping[str, Any]) -> C:
+    """The configuration as ``kind``.
+
+    Raises
+    ------
+    InputError
+        Unknown keys, wrong types, values out of range: all of them.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False):
+            path = ".".join(str(p) for p in item["loc"])
+            if item["type"] == "extra_forbidden":
+                lines.append(f"{path}: {unknown('key', path, kind.model_fields)}")
+            else:
+                lines.append(f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r:.60}")
+        raise InputError("; ".join(lines)) from None

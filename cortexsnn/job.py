@@ -1,0 +1,115 @@
+"""What an engine is given and what it gives back: a program, its numbers, the drive; spike events and traces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import InputError, NumericalError, unknown
+from .lower import Constants
+from .program import PopulationStep, StepProgram
+from .realise import Edges
+
+SPIKES = "spikes"
+DISTANCE = "distance"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a program.
+
+    drive : input -> float64 or bool, (trial, step, channel), coherent units; all inputs are present
+    probes : population -> names to record; "spikes" and "distance" beside states, ports and the output
+    """
+
+    program: StepProgram
+    constants: Constants
+    initial: Mapping[str, Mapping[str, np.ndarray]]
+    edges: Mapping[str, Edges]
+    drive: Mapping[str, np.ndarray]
+    probes: Mapping[str, tuple[str, ...]]
+    n_trials: int
+    n_steps: int
+
+
+@dataclass(frozen=True)
+class Events:
+    """Spikes as three int arrays, (event,), sorted by trial, step, neuron."""
+
+    trial: np.ndarray
+    step: np.ndarray
+    neuron: np.ndarray
+
+    @staticmethod
+    def from_dense(spikes: np.ndarray) -> Events:
+        """From a bool array (trial, step, neuron)."""
+        trial, step, neuron = np.nonzero(spikes)
+        return Events(trial.astype(np.int32), step.astype(np.int32), neuron.astype(np.int32))
+
+    def dense(self, n_trials: int, n_steps: int, n_neurons: int) -> np.ndarray:
+        """Bool array (trial, step, neuron)."""
+        spikes = np.zeros((n_trials, n_steps, n_neurons), dtype=bool)
+        spikes[self.trial, self.step, self.neuron] = True
+        return spikes
+
+    def __len__(self) -> int:
+        return self.trial.size
+
+
+@dataclass
+class Traces:
+    """What was recorded. ``spikes``: population -> Events; ``values``: population -> name -> (trial, step, neuron)."""
+
+    spikes: dict[str, Events] = field(default_factory=dict)
+    values: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+def probe_names(population: PopulationStep) -> tuple[str, ...]:
+    """Everything that can be recorded of a population."""
+    names = [n for n in population.states if n != "refractory_left"] + list(population.ports)
+    if population.output:
+        names.append(population.output.target)
+    return (*names, SPIKES, DISTANCE) if population.threshold else tuple(names)
+
+
+def check_probes(program: StepProgram, probes: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+    """Probes of a user as tuples of known names.
+
+    Raises
+    ------
+    InputError
+        An unknown population or variable; lists the known ones.
+    """
+    if not isinstance(probes, Mapping):
+        raise InputError(f"probes: expected a mapping such as {{'E': ['spikes', 'v']}}, got {type(probes).__name__}")
+    checked = {}
+    for name, wanted in probes.items():
+        if name not in {p.name for p in program.populations}:
+            raise InputError(f"probes: {unknown('population', name, [p.name for p in program.populations])}")
+        if not isinstance(wanted, Iterable):
+            raise InputError(f"probes.{name}: expected a list of names, got {wanted!r:.60}")
+        variables = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        known = probe_names(program.population(name))
+        for variable in variables:
+            if variable not in known:
+                raise InputError(f"probes.{name}: {unknown('variable', variable, known)}")
+        checked[name] = tuple(dict.fromkeys(variables))
+    return checked
+
+
+def numerical_error(
+    program: StepProgram, population: str, variable: str, neuron: int, step: int, value: float
+) -> NumericalError:
+    """The error of a run in which a state left the real numbers."""
+    return NumericalError(
+        f"{population}.{variable} of neuron {neuron} became {value} in step {step} (t = {step * program.dt:g} ms); "
+        "use a smaller dt, another method, or check weights and parameters"
+    )
+
+
+def initial_states(job: Job, population: PopulationStep) -> dict[str, np.ndarray]:
+    """Values of all states before the first step, each (neuron,)."""
+    given = job.initial[population.name]
+    return {name: np.array(given[name]) if name in given else np.zeros(population.size) for name in population.states}

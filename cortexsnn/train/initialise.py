@@ -1,0 +1,76 @@
+"""E-I Init: weights of an E/I layer from the statistics of its input on one batch (arXiv 2509.23253, eqs. 53 and 54)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import torch
+
+from ..emit.to_torch import Network
+from ..errors import InputError
+from ..realise import stream
+from ..spec import Initialisation
+
+
+@torch.no_grad()
+def initialise(network: Network, batch: Mapping[str, torch.Tensor]) -> None:
+    """Initialise layer by layer; a layer sees the activity of those already initialised.
+
+    Parameters
+    ----------
+    network : Network
+    batch : mapping
+        Inputs (step, trial, channel).
+
+    Raises
+    ------
+    InputError
+        The batch itself holds no activity.
+
+    Warns
+    -----
+    UserWarning
+        The layer before is silent or constant; the published rule would divide by zero. The layer is then initialised for
+        one spike per step among the inputs of a cell.
+    """
+    for rule in network.training_data.initialisation:
+        source = network.pathway(rule.excitatory).pathway.pre
+        if source in batch:
+            activity = batch[source]
+            if not bool((activity != 0).any()):
+                raise InputError(
+                    f"inputs.{source}: the batch is silent, E-I Init cannot scale to it; initialise with real samples"
+                )
+        else:
+            outputs, _ = network(batch)
+            activity = next(iter(outputs[source].values()))
+        _initialise_layer(network, rule, activity.double())
+
+
+def _initialise_layer(network: Network, rule: Initialisation, x: torch.Tensor) -> None:
+    d = rule.fan_in or _fan_in(network, rule.excitatory)
+    samples = x.reshape(-1, x.shape[-1])
+    mean, square, variance = (float(v) for v in (x.mean(), (x * x).mean(), samples.var(dim=0).mean()))
+    if not (mean > 0 and variance > 0):
+        warnings.warn(
+            f"the input of '{rule.excitatory}' is silent or constant; E-I Init assumes one spike per step and cell",
+            stacklevel=3,
+        )
+        mean = square = 1 / d
+        variance = mean * (1 - mean)
+    beta = (variance / (d * (square + variance))) ** 0.5
+    for name in (rule.excitatory, rule.to_inhibitory):
+        magnitude = network.pathway(name).magnitude
+        drawn = stream(network.realisation.seed, "ei_init", name).standard_exponential(magnitude.numel())
+        magnitude.copy_(torch.from_numpy(beta * drawn))
+    inhibitory = network.pathway(rule.inhibitory)
+    inhibitory.magnitude.fill_(1 / _fan_in(network, rule.inhibitory))
+    if rule.gain is not None:
+        network.numbers[rule.gain.replace(".", ":")].fill_((square + variance) ** 0.5 / (d**0.5 * mean))
+
+
+def _fan_in(network: Network, name: str) -> int:
+    """The largest number of edges onto one cell: of a convolution, onto a cell away from the border, if there is one."""
+    edges = network.realisation.edges[name]
+    return int(torch.bincount(torch.from_numpy(edges.post)).max())

@@ -1,0 +1,88 @@
+"""Experiments with arms in miniature: they run, pair their seeds, and write what they found in every form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cortexsnn as cx
+from cortexsnn import cli
+from cortexsnn.experiments.gating import PERTURBATIONS
+
+SMALL = {"seeds": [0, 1], "workers": 1}
+FAST = {"epochs": 1, "batch": 128}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "depth": {**SMALL, "depths": [2], "width": 16, "n_steps": 2, "learning_rates": [0.05, 0.1], "training": {**FAST, "optimiser": "sgd"}},
+    "self_prediction": {**SMALL, "tasks": ["rows"], "neurons": ["lif"], "hidden": [8], "training": FAST},
+    "gating": {
+        **SMALL, "hidden": [16], "n_steps": 5, "repeats": 1, "training": FAST,
+        "strengths": {"inserted": [0.1], "deleted": [0.5], "jitter": [1], "channels": [0.2]},
+    },
+    "dynamics": {**SMALL, "hidden": [8], "degrees": [1, 3], "training": FAST},
+    "fi_curves": {"points": 300, "steps": 200},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_experiment_in_miniature(name: str, tmp_path: Path) -> None:
+    folder = cli.run({"name": name, "output": str(tmp_path), **CONFIGS[name]}, "").folder
+    found = json.loads((folder / "results.json").read_text())
+    assert found["command"] == f"cortexsnn experiment={name}"
+    assert (folder / "figure-1.png").read_bytes().startswith(b"\x89PNG")
+    page, report = (folder / "results.md").read_text(), (folder / "report.html").read_text()
+    for row in found["table"]["rows"]:
+        assert f"| {row[0]} |" in page
+        assert row[0].replace("'", "&#39;") in report
+    if name != "fi_curves":
+        arms = {(r["setting"], r["arm"]) for r in found["runs"]}
+        assert {(r["setting"], r["arm"], r["seed"]) for r in found["runs"]} == {(*a, s) for a in arms for s in (0, 1)}
+        assert all(0 <= r["accuracy"] <= 1 for r in found["runs"])
+
+
+def test_the_same_seed_gives_the_same_network(tmp_path: Path) -> None:
+    runs = [
+        json.loads((cli.run({"name": "dynamics", "output": str(tmp_path), **CONFIGS["dynamics"]}, "").folder / "results.json").read_text())
+        for _ in range(2)
+    ]  # fmt: skip
+    for a, b in zip(*(r["runs"] for r in runs), strict=True):
+        assert {k: v for k, v in a.items() if k != "cpu_seconds"} == {k: v for k, v in b.items() if k != "cpu_seconds"}
+
+
+@pytest.mark.parametrize("kind", PERTURBATIONS)
+def test_a_perturbation_does_what_it_says(kind: str) -> None:
+    random = np.random.default_rng(0)
+    spikes = (random.random((50, 20, 64)) < 0.2).astype(np.float32)
+    same = PERTURBATIONS[kind](spikes, 0.0, np.random.default_rng(1))
+    np.testing.assert_array_equal(same, spikes)
+    strength = 2.0 if kind == "jitter" else 0.3
+    found = PERTURBATIONS[kind](spikes, strength, np.random.default_rng(1))
+    assert set(np.unique(found)) <= {0, 1}
+    share = found.sum() / spikes.sum()
+    if kind == "inserted":
+        assert (found >= spikes).all()
+        assert share == pytest.approx(1 + 0.3 * 0.8 / 0.2, rel=0.03)
+    elif kind == "deleted":
+        assert (found <= spikes).all()
+        assert share == pytest.approx(0.7, rel=0.03)
+    elif kind == "jitter":
+        moved = found.sum(axis=1) - spikes.sum(axis=1)
+        assert (moved <= 0).all()  # spikes that meet in one bin are one
+        assert (found != spikes).any()
+    else:
+        changed = (found != spikes).any(axis=1).mean()
+        assert changed == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_single_seed_has_no_interval(tmp_path: Path) -> None:
+    with pytest.raises(cx.InputError, match="seeds"):
+        cli.run({"name": "depth", "output": str(tmp_path), **CONFIGS["depth"], "seeds": [0]}, "")
+
+
+def test_too_few_points_for_a_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(cx.InputError, match=r"points: .*; 40 are too few"):
+        cli.run({"name": "fi_curves", "output": str(tmp_path), "points": 40, "steps": 50}, "")
