@@ -83,7 +83,7 @@ class _Assembly(NameTable):
         # Formed after the update: only after_reset and other populations may read it.
         formed = {output.target: self.dimensions.pop(output.target)} if output else {}
         self._check_blocks({*states}, formed)
-        self.refuse(hidden_names(ports, [o.name for o in self.odes]))
+        self.refuse(hidden_names(ports, len(self.odes)))
         threshold = self._threshold(output)
         table = resolve(self.subexpressions, lambda name, function: self.guard(self.where[name], function))
         added = self._adds(ports, table)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from . import expression as ex
 from .dimensions import check_dimensions
 from .errors import ExpressionError, UnitError
+from .program import propagator_names
 from .spec import Port
 from .units import DIMENSIONLESS, TIME, Dimension, parse_unit
 from .values import describe_unit
@@ -45,15 +45,10 @@ class NameTable:
         self.owner.setdefault(name, piece)
 
     def refuse(self, hidden: Iterable[str]) -> None:
-        """Report names of the circuit among those that a step makes up for itself, and such names that meet."""
-        found = Counter(hidden)
-        for name in sorted({*found} & {*self.owner}):
+        """Report names of the circuit among those that a step makes up for itself."""
+        for name in sorted({*hidden} & {*self.owner}):
             what = f"'{name}' is a name that the step uses itself"
             self.report(f"neurons.{self.owner[name]}", f"{what}; choose another name")
-        twice = min((name for name, n in found.items() if n > 1), default=None)
-        if twice and self.owner:
-            what = f"two pairs of variables both make the name '{twice}' in a step"
-            self.report(f"neurons.{next(iter(self.owner.values()))}.equations", f"{what}; rename one of them")
 
     def dimension_of_unit(self, unit: str, path: str) -> Dimension:
         """Dimension of a written unit; a plain number after reporting that it cannot be read."""
@@ -91,11 +86,10 @@ class NameTable:
         return True
 
 
-def hidden_names(ports: Mapping[str, Port], odes: Sequence[str]) -> list[str]:
+def hidden_names(ports: Mapping[str, Port], n_odes: int) -> set[str]:
     """Names that the lowering makes from those of ports and of variables with a differential equation."""
-    found = [f"arriving_{n}" for n, p in ports.items() if p.kind == "jump"]
-    found += [f"charge_{n}" for n, p in ports.items() if p.charge]
-    return found + [f"{kind}_{a}_{b}{end}" for kind in "PQ" for a in odes for b in odes for end in ("", "_held")]
+    arriving = {f"arriving_{n}" for n, p in ports.items() if p.kind == "jump"}
+    return arriving | {f"charge_{n}" for n, p in ports.items() if p.charge} | propagator_names(n_odes)
 
 
 def _is_zero(text: str) -> bool:

@@ -13,12 +13,15 @@ from functools import cached_property
 
 from .expression import Statement
 
+HELD_SUFFIX = "_held"
+"""Of the propagators of a step in which some variables are held."""
+
 
 @dataclass(frozen=True)
 class Propagator:
     """Matrix exponential of a linear system x' = A x + b over one step, with b held.
 
-    ``[[P, Q], [0, 1]] = expm([[A, 1], [0, 0]] dt)``; entry (i, j) of P is the constant ``P_<i>_<j><suffix>``.
+    ``[[P, Q], [0, 1]] = expm([[A, 1], [0, 0]] dt)``; entry (i, j) of P is the constant ``P_<i>_<j><suffix>``, counted from 1.
     """
 
     states: tuple[str, ...]
@@ -27,7 +30,15 @@ class Propagator:
 
     def name(self, kind: str, row: int, column: int) -> str:
         """Name of the hoisted constant for an entry of P or Q."""
-        return f"{kind}_{self.states[row]}_{self.states[column]}{self.suffix}"
+        return f"{kind}_{row + 1}_{column + 1}{self.suffix}"
+
+
+def propagator_names(n: int) -> set[str]:
+    """All names that propagators of at most ``n`` variables can have."""
+    return {
+        f"{kind}_{i}_{j}{suffix}"
+        for kind in "PQ" for suffix in ("", HELD_SUFFIX) for i in range(1, n + 1) for j in range(1, n + 1)
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

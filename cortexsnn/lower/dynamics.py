@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..errors import LoweringError
 from ..expression import Statement, names, parse, render
 from ..model import Ode
-from ..program import Propagator
+from ..program import HELD_SUFFIX, Propagator
 from .hoist import Hoister
 
 METHODS = ("exact", "exponential_euler", "euler", "rk2", "rk4")
@@ -182,13 +182,7 @@ class Dynamics:
             raise LoweringError(_NOT_LINEAR)
         if any(names(entry) & set(states) for entry in b):
             raise LoweringError(_NOT_LINEAR)
-        propagator = Propagator(states, a, "_held" if mark else "")
-        made = [propagator.name("P", i, j) for i in range(n) for j in range(n)]
-        if len(set(made)) < len(made):  # a_b, c and a, b_c
-            twice = next(name for name in made if made.count(name) > 1)
-            raise LoweringError(
-                f"two entries of the propagator would be called {twice}; rename one of the states {', '.join(states)}"
-            )
+        propagator = Propagator(states, a, HELD_SUFFIX if mark else "")
         reach = _reachable(a)
         found = []
         for i, name in enumerate(states):

@@ -9,7 +9,16 @@ from ..errors import ExpressionError, LoweringError, Problem, SpecError
 from ..expression import Statement, is_name, names, parse, render, substitute
 from ..grid import read_steps
 from ..model import Model, Ode
-from ..program import Delivery, InputStep, Pathway, PopulationStep, Propagator, ReductionStep, StepProgram
+from ..program import (
+    Delivery,
+    InputStep,
+    Pathway,
+    PopulationStep,
+    Propagator,
+    ReductionStep,
+    StepProgram,
+    propagator_names,
+)
 from ..spec import Array, Circuit, Distribution, Projection
 from ..units import TIME, coherent_name, expect, is_unit, parse_unit
 from ..validate import has_zero_delay
@@ -93,7 +102,7 @@ class _PopulationLowering:
             update.append(Statement("refractory_left", "clip(refractory_left - 1, 0, inf)"))
         propagators: tuple[Propagator, ...] = ()
         if odes:
-            self.fixed |= _propagator_names(odes)
+            self.fixed |= propagator_names(len(odes))
             lowered = Dynamics(odes, self.hoister, self.constant, bool(self.refractory_steps)).lower(model.method)
             update.extend(lowered.statements)
             propagators = lowered.propagators
@@ -169,12 +178,6 @@ class _PopulationLowering:
 
 
 _SPECIAL = {"t", "dt", "pi", "e", "inf", "spiked"}
-
-
-def _propagator_names(odes: list[Ode]) -> set[str]:
-    return {
-        f"{kind}_{a.name}_{b.name}{suffix}" for kind in "PQ" for a in odes for b in odes for suffix in ("", "_held")
-    }
 
 
 def _pathway(

@@ -7,15 +7,19 @@ A failure names its seed; ``random_circuits.seeded_case(seed)`` gives the circui
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import HealthCheck, Phase, assume, given, settings
 
 import cortexsnn as cx
 from cortexsnn.compare import BITWISE, Comparison
 from cortexsnn.job import Job
+from cortexsnn.recording import count_spikes
 from engines import job_of, record, record_together
 from random_circuits import Case, cases, seeded_case
 
@@ -24,7 +28,11 @@ BATCH = 10
 IN_CI = 20
 FIRST_OF_MORE = 10_000
 """Seeds of ``make fuzz`` begin here, so that it never repeats what runs anyway."""
-COMPILED = (2_000, 2_001, 2_002, 2_003)
+FIRST_COMPILED = 2_000
+TOGETHER = 4
+"""Circuits of one compiled program."""
+SEEDS_PER_PROGRAM = 20
+"""Among so many numbers there are always that many circuits which spike enough."""
 SPIKES_PER_CIRCUIT = 100
 """Least mean number of spikes per circuit of a batch: silence agrees with everything."""
 
@@ -58,15 +66,24 @@ def _interpreted(seeds: range) -> None:
     _check(found, len(seeds))
 
 
-def _compiled(seeds: tuple[int, ...]) -> None:
-    drawn = [seeded_case(seed, most_populations=2) for seed in seeds]
-    jobs = [_job(case) for case in drawn]
-    recordings = record_together(jobs, "cpp_standalone")
+def _compiled(first: int) -> None:
+    """The next circuits from ``first`` on that spike enough: a compilation is too dear for silence."""
+    chosen = list(islice(_lively(range(first, first + SEEDS_PER_PROGRAM)), TOGETHER))
+    recordings = record_together([job for _, _, job, _ in chosen], "cpp_standalone")
     found = [
-        (case, seed, cx.compare(record(job, "numpy"), recording))
-        for case, seed, job, recording in zip(drawn, seeds, jobs, recordings, strict=True)
+        (case, seed, cx.compare(reference, recording))
+        for (case, seed, _, reference), recording in zip(chosen, recordings, strict=True)
     ]
-    _check(found, len(seeds))
+    _check(found, TOGETHER)
+
+
+def _lively(seeds: range) -> Iterator[tuple[Case, int, Job, xr.DataTree]]:
+    for seed in seeds:
+        case = seeded_case(seed, most_populations=2)
+        job = _job(case)
+        reference = record(job, "numpy")
+        if count_spikes(reference) >= SPIKES_PER_CIRCUIT:
+            yield case, seed, job, reference
 
 
 @pytest.mark.slow
@@ -123,7 +140,7 @@ def test_circuits_chosen_by_hypothesis_agree(case: Case) -> None:
 @pytest.mark.slow
 @pytest.mark.compiled
 def test_random_circuits_agree_in_one_compiled_program() -> None:
-    _compiled(COMPILED)
+    _compiled(FIRST_COMPILED)
 
 
 @pytest.mark.skipif(not MORE, reason="CORTEXSNN_FUZZ=N runs N further circuits")
@@ -134,6 +151,6 @@ def test_more_random_circuits_agree(first: int) -> None:
 
 @pytest.mark.compiled
 @pytest.mark.skipif(not MORE, reason="CORTEXSNN_FUZZ=N runs N further circuits")
-@pytest.mark.parametrize("first", range(FIRST_OF_MORE, FIRST_OF_MORE + MORE, len(COMPILED)))
-def test_more_random_circuits_agree_compiled(first: int) -> None:
-    _compiled(tuple(range(first, min(first + len(COMPILED), FIRST_OF_MORE + MORE))))
+@pytest.mark.parametrize("program", range(-(-MORE // TOGETHER)))
+def test_more_random_circuits_agree_compiled(program: int) -> None:
+    _compiled(FIRST_OF_MORE + program * SEEDS_PER_PROGRAM)

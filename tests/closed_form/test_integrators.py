@@ -55,6 +55,20 @@ def test_alpha_function_also_for_equal_time_constants(tau_s: float) -> None:
     np.testing.assert_allclose(trace(circuit, "50 ms"), expected, atol=1e-9)
 
 
+def test_names_of_variables_may_run_together() -> None:
+    """Four leaks of their own time constants: a_b with c and a with b_c must not be taken for each other."""
+    taus = {"a": 5, "b_c": 8, "a_b": 13, "c": 21}
+    circuit = cell(
+        "\n".join(f"d{name}/dt = -{name}/({tau}*ms) : 1" for name, tau in taus.items()),
+        "1 ms",
+        "exact",
+        threshold="a > 1e9",
+        initial=dict.fromkeys(taus, 1.0),
+    )
+    for name, tau in taus.items():
+        np.testing.assert_allclose(trace(circuit, "20 ms", name), np.exp(-np.arange(1, 21) / tau), rtol=1e-12)
+
+
 ORDER = {"euler": 1, "rk2": 2, "rk4": 4, "exponential_euler": 1}
 
 
