@@ -4,6 +4,7 @@ Everything here sees recordings as xarray and nothing else. The figures live in
 ``cortexsnn.analysis.figures``, imported by whoever draws: this package itself loads no matplotlib.
 """
 
+from .counts import fano_factor as fano_factor
 from .distance import distances as distances
 from .distance import ks_distance as ks_distance
 from .distance import seed_spread as seed_spread
@@ -11,6 +12,9 @@ from .distance import wilson_interval as wilson_interval
 from .gain import Line as Line
 from .gain import effect_of_inhibition as effect_of_inhibition
 from .gain import gain_and_offset as gain_and_offset
+from .intervals import intervals as intervals
+from .intervals import isi_cv as isi_cv
+from .intervals import local_variation as local_variation
 from .paired import Difference as Difference
 from .paired import Estimate as Estimate
 from .paired import estimate as estimate
@@ -20,7 +24,4 @@ from .rates import neuron_rates as neuron_rates
 from .rates import population_rates as population_rates
 from .rates import psth as psth
 from .rates import spike_trains as spike_trains
-from .rates import spiking_populations as spiking_populations
-from .variability import fano_factor as fano_factor
-from .variability import intervals as intervals
-from .variability import isi_cv as isi_cv
+from .trains import spiking_populations as spiking_populations

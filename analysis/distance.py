@@ -11,8 +11,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
-from .rates import neuron_rates, spiking_populations
-from .variability import MIN_INTERVALS, isi_cv
+from .intervals import MIN_INTERVALS, isi_cv
+from .rates import neuron_rates
+from .trains import spiking_populations
 
 _DECIMALS = 9
 

@@ -24,7 +24,8 @@ from .figures_style import (
     styled,
     transmitter_colour,
 )
-from .rates import dt_ms, neuron_rates, population_rates, spike_trains, spiking_populations
+from .rates import neuron_rates, population_rates, spike_trains
+from .trains import dt_ms, spiking_populations
 
 _GAP = 4
 """Empty lines between two populations of a raster."""

@@ -7,28 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ..errors import InputError, unknown
-
-
-def spiking_populations(recording: xr.DataTree, *, inputs: bool = False) -> tuple[str, ...]:
-    """Names of the nodes that hold spikes, in stage order; inputs only where asked for."""
-    return tuple(
-        name
-        for name, node in recording.children.items()
-        if "spikes" in node.data_vars and (inputs or node.attrs.get("kind") != "input")
-    )
+from ..recording import events
+from .trains import labelled, spiking_populations, trains
 
 
 def spike_trains(
     recording: xr.DataTree, population: str, *, start_ms: float = 0.0, stop_ms: float | None = None
 ) -> xr.DataArray:
-    """Spikes of one population between two times.
+    """Spikes of one population between two times as a dense array, for looking at; statistics need none.
 
     Parameters
     ----------
     recording : xarray.DataTree
     population : str
-        Name of a population or input with the variable ``spikes``.
+        Name of a population or input with spikes.
     start_ms, stop_ms : float, ms, multiples of dt
         Rows with ``start_ms <= time < stop_ms``; to the end where `stop_ms` is None.
 
@@ -41,25 +33,14 @@ def spike_trains(
     InputError
         Unknown population, no spikes recorded, or an empty or off-grid window.
     """
-    if population not in recording.children:
-        raise InputError(f"recording: {unknown('population', population, recording.children)}")
-    node = recording[population]
-    if "spikes" not in node.data_vars:
-        held = ", ".join(map(str, node.data_vars)) or "nothing"
-        raise InputError(
-            f"recording.{population}: no variable 'spikes' (it holds {held}). "
-            "Add 'spikes' to the probes of this population."
-        )
-    spikes: xr.DataArray = node["spikes"].transpose("trial", "step", "neuron")
-    dt = dt_ms(recording)
-    start = _to_steps(start_ms, dt, "start_ms")
-    stop = spikes.sizes["step"] if stop_ms is None else _to_steps(stop_ms, dt, "stop_ms")
-    if not 0 <= start < stop <= spikes.sizes["step"]:
-        raise InputError(
-            f"recording.{population}: the window of steps {start} to {stop} is empty or leaves the "
-            f"recording, which has {spikes.sizes['step']} steps of {dt:g} ms."
-        )
-    return spikes.isel(step=slice(start, stop))
+    found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
+    window = slice(found.start, found.stop)
+    if "spikes" in found.node:
+        spikes: xr.DataArray = found.node["spikes"].transpose("trial", "step", "neuron").isel(step=window)
+        return spikes
+    rows = events(found.node).dense(found.n_trials, found.node.attrs["n_steps"], found.n_neurons)  # type: ignore[union-attr]
+    time = found.node["time"].isel(step=window)
+    return xr.DataArray(rows[:, window], dims=("trial", "step", "neuron"), coords={"time": time}, name="spikes")
 
 
 def neuron_rates(
@@ -72,10 +53,9 @@ def neuron_rates(
     xarray.DataArray, (trial, neuron), Hz
         Number of spikes divided by the length of the window.
     """
-    spikes = spike_trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
-    seconds = spikes.sizes["step"] * dt_ms(recording) / 1000.0
-    rates = spikes.sum("step") / seconds
-    return _labelled(rates, "rate", "Hz", population)
+    found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
+    rates = xr.DataArray(found.counts() / found.seconds, dims=("trial", "neuron"))
+    return labelled(rates, "rate", "Hz", population)
 
 
 def active_fraction(
@@ -87,8 +67,9 @@ def active_fraction(
     -------
     xarray.DataArray, (trial,), dimensionless, in [0, 1]
     """
-    spikes = spike_trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
-    return _labelled(spikes.any("step").mean("neuron"), "active_fraction", "1", population)
+    found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
+    share = xr.DataArray((found.counts() > 0).mean(axis=1), dims="trial")
+    return labelled(share, "active_fraction", "1", population)
 
 
 def population_rates(
@@ -113,14 +94,15 @@ def population_rates(
         key: [] for key in ("n_neurons", "n_spikes", "mean", "median", "std", "active_fraction")
     }
     for name in names:
-        spikes = spike_trains(recording, name, start_ms=start_ms, stop_ms=stop_ms)
-        rates = neuron_rates(recording, name, start_ms=start_ms, stop_ms=stop_ms).mean("trial").values
-        columns["n_neurons"].append(spikes.sizes["neuron"])
-        columns["n_spikes"].append(int(spikes.sum()))
+        found = trains(recording, name, start_ms=start_ms, stop_ms=stop_ms)
+        counts = found.counts()
+        rates = counts.mean(axis=0) / found.seconds
+        columns["n_neurons"].append(found.n_neurons)
+        columns["n_spikes"].append(int(counts.sum()))
         columns["mean"].append(float(rates.mean()))
         columns["median"].append(float(np.median(rates)))
         columns["std"].append(float(rates.std()))
-        columns["active_fraction"].append(float(spikes.any("step").mean()))
+        columns["active_fraction"].append(float((counts > 0).mean()))
     units = {"mean": "Hz", "median": "Hz", "std": "Hz"}
     return xr.Dataset(
         {key: ("population", np.asarray(column), {"units": units.get(key, "1")}) for key, column in columns.items()},
@@ -136,52 +118,35 @@ def psth(
     population: str,
     bin_ms: float,
     *,
+    per: str = "population",
     start_ms: float = 0.0,
     stop_ms: float | None = None,
 ) -> xr.DataArray:
-    """Rate of a population over time, averaged over neurons and trials (peri-stimulus time histogram).
+    """Rate over time (peri-stimulus time histogram), averaged over trials.
 
     Parameters
     ----------
     bin_ms : float, ms, multiple of dt
         A last bin that would be incomplete is left out.
+    per : {"population", "trial", "neuron"}
+        Mean over neurons and trials; one line per trial, mean over neurons; one per neuron, mean over trials.
 
     Returns
     -------
-    xarray.DataArray, (bin,), Hz
+    xarray.DataArray, (bin,), (trial, bin) or (neuron, bin), Hz
         Coordinate ``time`` [ms]: start of the bin.
     """
-    spikes = spike_trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
-    dt = dt_ms(recording)
-    width = _to_steps(bin_ms, dt, "bin_ms")
-    n_bins = spikes.sizes["step"] // width if width > 0 else 0
-    if n_bins == 0:
-        raise InputError(
-            f"bin_ms: {bin_ms:g} ms must be positive and fit into the window of {spikes.sizes['step']} steps."
-        )
-    per_step = spikes.mean(("trial", "neuron")).values[: n_bins * width]
-    rate = per_step.reshape(n_bins, width).mean(axis=1) / (dt / 1000.0)
-    time = start_ms + np.arange(n_bins) * width * dt
-    histogram = xr.DataArray(rate, dims="bin", coords={"time": ("bin", time, {"units": "ms"})})
-    return _labelled(histogram, "rate", "Hz", population)
-
-
-def dt_ms(recording: xr.DataTree) -> float:
-    """Length of a step of the recording [ms]."""
-    if "dt_ms" not in recording.attrs:
-        raise InputError("recording: the root attribute 'dt_ms' is missing; this is no recording of a run.")
-    return float(recording.attrs["dt_ms"])
-
-
-def _to_steps(value_ms: float, dt: float, name: str) -> int:
-    """Integer number of steps in a time; a time off the grid is refused, never rounded silently."""
-    steps = round(value_ms / dt)
-    if abs(steps * dt - value_ms) > 1e-9 * max(abs(value_ms), dt):
-        raise InputError(f"{name}: {value_ms:g} ms is no integer multiple of dt = {dt:g} ms.")
-    return steps
-
-
-def _labelled(array: xr.DataArray, name: str, units: str, population: str) -> xr.DataArray:
-    array = array.rename(name)
-    array.attrs = {"units": units, "population": population}
-    return array
+    found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
+    width = found.steps(bin_ms, "bin_ms")
+    counts, n_bins = found.binned(width), found.n_steps // width
+    if per == "neuron":
+        total = sum(counts[k * n_bins : (k + 1) * n_bins].toarray().T for k in range(found.n_trials))
+        rate, dims = np.asarray(total, dtype=float) / found.n_trials, ("neuron", "bin")
+    else:
+        by_trial = np.asarray(counts.sum(axis=1)).reshape(found.n_trials, n_bins) / found.n_neurons
+        rate, dims = (by_trial, ("trial", "bin")) if per == "trial" else (by_trial.mean(axis=0), ("bin",))
+    time = start_ms + np.arange(n_bins) * width * found.dt_ms
+    histogram = xr.DataArray(
+        rate / (width * found.dt_ms / 1000), dims=dims, coords={"time": ("bin", time, {"units": "ms"})}
+    )
+    return labelled(histogram, "rate", "Hz", population, bin_ms=bin_ms)

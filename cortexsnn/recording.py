@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .errors import CheckpointError
-from .job import SPIKES, Events, Job, Traces
+from .errors import CheckpointError, InputError
+from .job import SPIKES, Job, Traces
+from .job import Events as Events
 from .program import PopulationStep
 
 DENSE_LIMIT = 200_000_000
@@ -71,13 +72,7 @@ def _dataset(job: Job, population: PopulationStep, traces: Traces, shape: tuple[
         unit = population.unit(name)
         data[name] = xr.DataArray(values, dims=("trial", "step", "neuron"), attrs={"units": unit})
     if population.name in traces.spikes:
-        events = traces.spikes[population.name]
-        if job.n_trials * job.n_steps * population.size <= DENSE_LIMIT:
-            dense = events.dense(job.n_trials, job.n_steps, population.size)
-            data[SPIKES] = xr.DataArray(dense, dims=("trial", "step", "neuron"), attrs={"units": "1"})
-        else:
-            for axis in ("trial", "step", "neuron"):
-                data[f"spike_{axis}"] = xr.DataArray(getattr(events, axis), dims="event")
+        data |= _spikes(traces.spikes[population.name], job.n_trials, job.n_steps, population.size)
     attrs = {
         "kind": "spiking" if population.threshold else "graded",
         "transmitter": population.transmitter,
@@ -87,6 +82,84 @@ def _dataset(job: Job, population: PopulationStep, traces: Traces, shape: tuple[
         "n_steps": job.n_steps,
     }
     return xr.Dataset(data, coords={"time": time}, attrs=attrs)
+
+
+def _spikes(found: Events, n_trials: int, n_steps: int, size: int) -> dict[str, xr.DataArray]:
+    """Spikes as variables of a node: dense where that is small, else event arrays."""
+    if n_trials * n_steps * size <= DENSE_LIMIT:
+        dense = found.dense(n_trials, n_steps, size)
+        return {SPIKES: xr.DataArray(dense, dims=("trial", "step", "neuron"), attrs={"units": "1"})}
+    return {f"spike_{axis}": xr.DataArray(getattr(found, axis), dims="event") for axis in ("trial", "step", "neuron")}
+
+
+def from_events(
+    populations: Mapping[str, Events],
+    sizes: Mapping[str, int],
+    *,
+    dt_ms: float,
+    n_steps: int,
+    n_trials: int = 1,
+    transmitters: Mapping[str, str] | None = None,
+    **provenance: Any,
+) -> xr.DataTree:
+    """A recording from spikes that no engine of ours made, for instance an experiment's.
+
+    Parameters
+    ----------
+    populations : population -> Events
+        In any order.
+    sizes : population -> number of neurons, silent ones included
+    dt_ms : float, ms
+    n_steps, n_trials : int
+    transmitters : population -> "excitatory", "inhibitory" or "mixed", optional
+    provenance
+        Further attributes of the root, such as ``engine="experiment"``.
+
+    Raises
+    ------
+    InputError
+        Indices outside of the recording, or two spikes of a neuron in one step.
+    """
+    if not (dt_ms > 0 and n_steps >= 1 and n_trials >= 1):
+        raise InputError(f"expected dt_ms > 0, n_steps >= 1 and n_trials >= 1, got {dt_ms}, {n_steps} and {n_trials}")
+    nodes = {}
+    for name, given in populations.items():
+        size = int(sizes[name])
+        found = _in_order(name, given, (n_trials, n_steps, size))
+        time = xr.DataArray(np.arange(n_steps) * dt_ms, dims="step", attrs={"units": "ms", "long_name": "time"})
+        attrs = {
+            "kind": "spiking", "transmitter": (transmitters or {}).get(name, "mixed"), "size": size, "shape": [size],
+            "n_trials": n_trials, "n_steps": n_steps,
+        }  # fmt: skip
+        nodes[name] = xr.Dataset(_spikes(found, n_trials, n_steps, size), coords={"time": time}, attrs=attrs)
+    tree = xr.DataTree.from_dict(nodes)
+    tree.attrs.update(
+        provenance, dt_ms=float(dt_ms), n_trials=n_trials, n_steps=n_steps, versions=json.dumps(versions())
+    )
+    return tree
+
+
+def _in_order(name: str, given: Events, limits: tuple[int, int, int]) -> Events:
+    columns = [np.asarray(c) for c in (given.trial, given.step, given.neuron)]
+    if len({c.shape for c in columns}) > 1 or columns[0].ndim != 1:
+        raise InputError(f"{name}: trial, step and neuron differ in length: {', '.join(str(c.shape) for c in columns)}")
+    for axis, column, limit in zip(("trial", "step", "neuron"), columns, limits, strict=True):
+        if column.size and not (column.dtype.kind in "iu" and column.min() >= 0 and column.max() < limit):
+            raise InputError(
+                f"{name}: expected every {axis} to be an integer between 0 and {limit - 1}, got {column.min()} to {column.max()}"
+            )
+    trial, step, neuron = (c.astype(np.int64) for c in columns)
+    key = (trial * limits[1] + step) * limits[2] + neuron
+    key.sort()
+    twice = np.flatnonzero(np.diff(key) == 0)
+    if twice.size:
+        rest, cell = divmod(int(key[twice[0]]), limits[2])
+        raise InputError(
+            f"{name}: neuron {cell} spikes twice in step {rest % limits[1]} of trial {rest // limits[1]}; use a smaller dt_ms"
+        )
+    rest, neuron = np.divmod(key, limits[2])
+    trial, step = np.divmod(rest, limits[1])
+    return Events(trial.astype(np.int32), step.astype(np.int32), neuron.astype(np.int32))
 
 
 def events(dataset: xr.Dataset | xr.DataTree) -> Events | None:
@@ -137,8 +210,15 @@ def save_recording(recording: xr.DataTree, path: str | Path) -> Path:
     return path
 
 
-def load_recording(path: str | Path) -> xr.DataTree:
+def load_recording(path: str | Path, *, lazy: bool = False) -> xr.DataTree:
     """Read a recording written by :func:`save_recording`.
+
+    Parameters
+    ----------
+    path : path
+    lazy : bool
+        Leave the numbers on disk, to be read in chunks as they are needed (with dask, extra ``scale``): for recordings
+        larger than memory. The folder must then stay.
 
     Raises
     ------
@@ -147,12 +227,13 @@ def load_recording(path: str | Path) -> xr.DataTree:
     """
     try:
         # Format 3 alone: the codecs of older formats can run code.
-        tree = xr.open_datatree(path, engine="zarr", consolidated=False, zarr_format=3).load()
+        tree = xr.open_datatree(path, engine="zarr", consolidated=False, zarr_format=3, chunks={} if lazy else None)
+        tree = tree if lazy else tree.load()
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise CheckpointError(
             f"{path}: cannot read a recording ({reason}); it is missing, cut off or damaged"
         ) from None
-    if "program_hash" not in tree.attrs:
+    if "dt_ms" not in tree.attrs or "n_steps" not in tree.attrs:
         raise CheckpointError(f"{path}: holds no recording of this package; name the folder of one")
     return tree

@@ -1,0 +1,231 @@
+"""Spikes of one population, read in order of time a piece at a time: what every spike statistic works on.
+
+A recording holds spikes as a dense array (trial, step, neuron) or as event arrays, in memory or in chunks on disk; here all
+are the same. No statistic holds more than one piece, so recordings may be larger than memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy import sparse
+
+from ..errors import InputError, unknown
+
+PIECE = 1 << 23
+"""Spikes, or entries of a dense array, in one piece."""
+EVENTS = ("spike_trial", "spike_step", "spike_neuron")
+
+
+class Piece(NamedTuple):
+    """Some of the spikes, in order of train and then of time; train = trial * n_neurons + neuron.
+
+    train : int32 or int64, (spike,)
+    step : int32, (spike,), from the beginning of the window
+    starts : int64, (run,), where each train begins
+    """
+
+    train: np.ndarray
+    step: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def present(self) -> np.ndarray:
+        """Trains with a spike in this piece, (run,), ascending."""
+        return np.asarray(self.train[self.starts])
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Spikes of a population within a window.
+
+    Parameters
+    ----------
+    node : xarray.DataTree
+        The population's node.
+    population : str
+    start, stop : int
+        Window in steps.
+    dt_ms : float
+    """
+
+    node: xr.DataTree
+    population: str
+    start: int
+    stop: int
+    dt_ms: float
+
+    @property
+    def n_steps(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def n_neurons(self) -> int:
+        return int(self.node["spikes"].sizes["neuron"] if "spikes" in self.node else self.node.attrs["size"])
+
+    @property
+    def n_trials(self) -> int:
+        return int(self.node["spikes"].sizes["trial"] if "spikes" in self.node else self.node.attrs["n_trials"])
+
+    @property
+    def n_trains(self) -> int:
+        return self.n_trials * self.n_neurons
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window."""
+        return self.n_steps * self.dt_ms / 1000
+
+    def steps(self, value_ms: float, name: str) -> int:
+        """A length in steps.
+
+        Raises
+        ------
+        InputError
+            Off the grid, below one step, or longer than the window.
+        """
+        width = to_steps(value_ms, self.dt_ms, name)
+        if not 1 <= width <= self.n_steps:
+            raise InputError(
+                f"{name}: {value_ms:g} ms must be positive and fit into the window of {self.n_steps} steps."
+            )
+        return width
+
+    def pieces(self) -> Iterator[Piece]:
+        """All spikes, a piece at a time; every train's spikes come in order of time over the pieces."""
+        for trial, step, neuron in self._dense() if "spikes" in self.node else self._events():
+            inside = (step >= self.start) & (step < self.stop)
+            if not inside.all():
+                trial, step, neuron = trial[inside], step[inside], neuron[inside]
+            if step.size:
+                yield self._sorted(trial, step, neuron)
+
+    def counts(self) -> np.ndarray:
+        """Spikes of every train, int64, (trial, neuron)."""
+        found = np.zeros(self.n_trains, dtype=np.int64)
+        for piece in self.pieces():
+            found[piece.present] += np.diff(np.append(piece.starts, piece.step.size))
+        return found.reshape(self.n_trials, self.n_neurons)
+
+    def binned(self, width: int) -> sparse.csr_array:
+        """Spike counts in bins of ``width`` steps, (trial * bin, neuron), a last incomplete bin left out."""
+        n_bins = self.n_steps // width
+        shape = (self.n_trials * n_bins, self.n_neurons)
+        found = sparse.csr_array(shape, dtype=np.int32)
+        for piece in self.pieces():
+            at = piece.step // width
+            kept = at < n_bins
+            trial, neuron = np.divmod(piece.train[kept], self.n_neurons)
+            ones = np.ones(trial.size, dtype=np.int32)
+            found = found + sparse.coo_array((ones, (trial * n_bins + at[kept], neuron)), shape=shape).tocsr()
+        return found
+
+    def _dense(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        spikes = self.node["spikes"].transpose("trial", "step", "neuron")
+        rows = max(1, PIECE // max(1, self.n_neurons))
+        for trial in range(self.n_trials):
+            for first in range(self.start, self.stop, rows):
+                block = spikes[trial, first : min(first + rows, self.stop)].values
+                step, neuron = np.nonzero(block)
+                yield np.full(step.size, trial), step + first, neuron
+
+    def _events(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        columns = [self.node[name] for name in EVENTS]
+        for first in range(0, columns[0].size, PIECE):
+            yield tuple(c[first : first + PIECE].values for c in columns)  # type: ignore[misc]
+
+    def _sorted(self, trial: np.ndarray, step: np.ndarray, neuron: np.ndarray) -> Piece:
+        train = trial.astype(np.int64) * self.n_neurons + neuron
+        order = stable_order(train, self.n_trains)
+        train, step = train[order], (step[order] - self.start).astype(np.int32)
+        starts = np.flatnonzero(np.diff(train, prepend=-1))
+        return Piece(train, step, starts)
+
+
+def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, stop_ms: float | None = None) -> Trains:
+    """Spikes of one population between two times.
+
+    Parameters
+    ----------
+    recording : xarray.DataTree
+    population : str
+        A node with spikes.
+    start_ms, stop_ms : float, ms, multiples of dt
+        Rows with ``start_ms <= time < stop_ms``; to the end where `stop_ms` is None.
+
+    Raises
+    ------
+    InputError
+        Unknown population, no spikes recorded, or an empty or off-grid window.
+    """
+    if population not in recording.children:
+        raise InputError(f"recording: {unknown('population', population, recording.children)}")
+    node = recording[population]
+    if "spikes" not in node.data_vars and EVENTS[0] not in node.data_vars:
+        held = ", ".join(map(str, node.data_vars)) or "nothing"
+        raise InputError(
+            f"recording.{population}: no variable 'spikes' (it holds {held}). "
+            "Add 'spikes' to the probes of this population."
+        )
+    dt = dt_ms(recording)
+    n_steps = int(node["spikes"].sizes["step"] if "spikes" in node else node.attrs["n_steps"])
+    start = to_steps(start_ms, dt, "start_ms")
+    stop = n_steps if stop_ms is None else to_steps(stop_ms, dt, "stop_ms")
+    if not 0 <= start < stop <= n_steps:
+        raise InputError(
+            f"recording.{population}: the window of steps {start} to {stop} is empty or leaves the "
+            f"recording, which has {n_steps} steps of {dt:g} ms."
+        )
+    return Trains(node, population, start, stop, dt)
+
+
+def spiking_populations(recording: xr.DataTree, *, inputs: bool = False) -> tuple[str, ...]:
+    """Names of the nodes that hold spikes, in stage order; inputs only where asked for."""
+    return tuple(
+        name
+        for name, node in recording.children.items()
+        if ("spikes" in node.data_vars or EVENTS[0] in node.data_vars) and (inputs or node.attrs.get("kind") != "input")
+    )
+
+
+def dt_ms(recording: xr.DataTree) -> float:
+    """Length of a step of the recording [ms]."""
+    if "dt_ms" not in recording.attrs:
+        raise InputError("recording: the root attribute 'dt_ms' is missing; this is no recording of a run.")
+    return float(recording.attrs["dt_ms"])
+
+
+def to_steps(value_ms: float, dt: float, name: str) -> int:
+    """Integer number of steps in a time; a time off the grid is refused, never rounded silently.
+
+    Raises
+    ------
+    InputError
+    """
+    if not np.isfinite(value_ms):
+        raise InputError(f"{name}: expected a time in ms, got {value_ms}; give a finite multiple of dt = {dt:g} ms.")
+    steps = round(value_ms / dt)
+    if abs(steps * dt - value_ms) > 1e-9 * max(abs(value_ms), dt):
+        raise InputError(f"{name}: {value_ms:g} ms is no integer multiple of dt = {dt:g} ms.")
+    return steps
+
+
+def labelled(array: xr.DataArray, name: str, units: str, population: str, **more: object) -> xr.DataArray:
+    """A result with its name, unit, population, and what it was computed with."""
+    array = array.rename(name)
+    array.attrs = {"units": units, "population": population, **more}
+    return array
+
+
+def stable_order(keys: np.ndarray, n: int) -> np.ndarray:
+    """Order that sorts integers in [0, n), equal ones as they came: numpy sorts 16 bits at a time in linear time."""
+    order = np.argsort(keys.astype(np.uint16), kind="stable")  # the lower 16 bits
+    if n > 1 << 16:
+        order = order[np.argsort((keys >> 16).astype(np.uint16)[order], kind="stable")]
+    if n > 1 << 32:
+        order = order[np.argsort((keys >> 32)[order], kind="stable")]
+    return order
