@@ -16,6 +16,7 @@ from .lower import constants, lower
 from .program import StepProgram
 from .realise import Realisation, realise
 from .recording import build
+from .refine import Pulses, refine
 from .spec import Circuit
 from .units import parse_unit
 from .validate import validate
@@ -34,6 +35,8 @@ def simulate(
     trials: int | None = None,
     seed: int = 0,
     dtype: str = "float64",
+    dt: str | None = None,
+    pulses: Pulses = "hold",
 ) -> xr.DataTree:
     """Run a circuit.
 
@@ -56,6 +59,10 @@ def simulate(
         Edges, parameters and initial state depend on it; Poisson spikes on (seed, trial, name).
     dtype : {"float64", "float32"}
         float32 is for torch only.
+    dt : str, optional
+        A whole part of the circuit's own dt, to see what the step costs; the drive and all draws stay as they are.
+    pulses : {"hold", "charge"}
+        On a finer grid: a spike's pulse held for the circuit's own dt, or given at once with the same charge.
 
     Returns
     -------
@@ -72,6 +79,8 @@ def simulate(
     program = lower(validate(circuit))
     realisation = realise(circuit, seed)
     job = prepare(circuit, program, realisation, inputs, duration, probes, trials)
+    if dt is not None:
+        job = refine(circuit, job, realisation, dt, pulses)
     traces = execute(job, engine, target, dtype)
     provenance = {
         "circuit": circuit.name, "circuit_hash": circuit.hash, "description": circuit.description, "seed": int(seed),

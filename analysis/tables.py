@@ -1,0 +1,629 @@
+"""Spike times in and out: arrays, lists and pandas tables of spikes become recordings, recordings become tables.
+
+A time belongs to the step in which it falls, ``floor((time - start)/dt)``; a time that is on the grid up to rounding
+belongs to the step that begins there, so that 0.3 ms at dt = 0.1 ms is step 3 though 0.3/0.1 < 3 in binary.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..errors import InputError, unknown
+from ..recording import Events, events, from_events
+from .trains import Trains, spiking_populations, to_steps, trains
+
+TOLERANCE = 1e-6
+"""How far, in steps, a time may lie below the beginning of a step and still count to it; the rule for circuits' times."""
+MAX_STEPS = 2**31 - 2
+TRANSMITTERS = ("excitatory", "inhibitory", "mixed")
+TIME_COLUMNS = {"time_ms": "ms", "time_s": "s", "time_us": "us"}
+COLUMNS = ("time", *TIME_COLUMNS, "neuron", "trial", "population")
+ATTRS = "cortexsnn"
+"""Key in ``DataFrame.attrs`` for what a list of spikes cannot say: grid, length, silent neurons."""
+
+Labels: TypeAlias = int | Sequence[int] | Sequence[str] | np.ndarray
+"""How many (then 0, 1, …) or which."""
+
+
+def from_times(
+    populations: Mapping[str, Any],
+    *,
+    dt_ms: float,
+    duration_ms: float | None = None,
+    start_ms: float = 0.0,
+    neurons: Mapping[str, Labels] | None = None,
+    trials: Labels | None = None,
+    transmitters: Mapping[str, str] | None = None,
+    **provenance: Any,
+) -> xr.DataTree:
+    """A recording from spike times, in any order.
+
+    Parameters
+    ----------
+    populations : population -> spikes, in one of these forms
+        A tuple ``(times, neurons)`` or ``(times, neurons, trials)`` of arrays with an entry per spike; or a list with an
+        array of times per neuron; or a list per trial of lists with an array of times per neuron. Times in ms.
+        Neurons are named by integers or strings, trials by integers.
+    dt_ms : float, ms
+        Width of a step. Each neuron spikes at most once in a step.
+    duration_ms : float, ms, multiple of dt, optional
+        Length of every trial. None: up to the end of the step of the last spike of all. Give it where it is known: silence
+        after the last spike is lost otherwise, and rates come out too high.
+    start_ms : float, ms
+        Time in the data that becomes 0 in the recording, kept as the attribute ``start_ms``.
+    neurons : population -> number of neurons (then named 0, 1, …) or list of their names, optional
+        Silent neurons count. None: those in the lists; of a tuple, only neurons that spike, in ascending order.
+    trials : int or list of int, optional
+        Number (then named 0, 1, …) or names. None: those that occur, which must follow one another without a gap, since
+        a missing one may have been silent.
+    transmitters : population -> "excitatory", "inhibitory" or "mixed", optional
+    provenance
+        Further attributes of the root, such as ``subject="M3"``.
+
+    Returns
+    -------
+    xarray.DataTree
+        Nodes have the coordinates ``neuron_id`` and ``trial_id``: the names, in the order of neurons and trials.
+
+    Raises
+    ------
+    InputError
+        No neurons, times that are no finite numbers or outside of the recording, two spikes of a neuron in one step,
+        neurons or trials that do not fit ``neurons`` or ``trials``.
+    """
+    if not isinstance(populations, Mapping) or not populations:
+        raise InputError(
+            "populations: expected a mapping such as {'E': (times_ms, neurons)}, got none; name at least one."
+        )
+    if not (np.isfinite(dt_ms) and dt_ms > 0):
+        raise InputError(f"dt_ms: expected a positive time in ms, got {dt_ms}; give the width of a step.")
+    if not np.isfinite(start_ms):
+        raise InputError(f"start_ms: expected a time in ms, got {start_ms}; give a finite one.")
+    limit = None if duration_ms is None else _n_steps(duration_ms, dt_ms)
+    _check_names(populations, neurons or {}, transmitters or {})
+    given = {name: _read(name, spikes) for name, spikes in populations.items()}
+    trial_id, trial_of = _trials(given, trials)
+    found, ids = {}, {}
+    for name, spikes in given.items():
+        ids[name], neuron = _neurons(name, spikes, (neurons or {}).get(name))
+        found[name] = Events(trial_of[name], _inside(name, spikes.times, start_ms, dt_ms, limit), neuron)
+    if limit is None:
+        limit = 1 + max((int(e.step.max()) for e in found.values() if e.step.size), default=-1)
+        if limit == 0:
+            raise InputError(
+                "duration_ms: no population has a spike that could say it; give the length of a trial in ms."
+            )
+    sizes = {name: len(i) for name, i in ids.items()}
+    try:
+        tree = from_events(
+            found, sizes, dt_ms=dt_ms, n_steps=limit, n_trials=len(trial_id), transmitters=transmitters,
+            start_ms=float(start_ms), **provenance,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(_twice(found, given, ids) or str(error)) from None
+    for name in ids:
+        # Text as objects: zarr has no settled form for text of fixed width.
+        labels = {
+            "neuron_id": ("neuron", ids[name].astype(object) if ids[name].dtype.kind == "U" else ids[name]),
+            "trial_id": ("trial", trial_id),
+        }
+        tree[name] = xr.DataTree(tree[name].to_dataset().assign_coords(labels))
+    return tree
+
+
+def bins(times_ms: np.ndarray, start_ms: float, dt_ms: float, where: str) -> np.ndarray:
+    """Step of every time, int64, (spike,): ``floor((time - start)/dt)``, times on the grid up to rounding being on it.
+
+    Rounding is what the times' own type leaves open, at least ``TOLERANCE`` of a step.
+
+    Raises
+    ------
+    InputError
+        No numbers, NaN or infinite, too coarse for steps of this width, more than 2**31 steps.
+    """
+    given = np.asarray(times_ms)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iuf"):
+        raise InputError(
+            f"{where}: expected spike times as a one-dimensional array of numbers in ms, got shape {given.shape}, {given.dtype}."
+        )
+    time = given.astype(np.float64)
+    if not np.isfinite(time).all():
+        bad = np.flatnonzero(~np.isfinite(time))
+        raise InputError(
+            f"{where}: {bad.size} spike times are no finite number, the first is spike {bad[0]} ({time[bad[0]]}); remove them."
+        )
+    eps = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps
+    ratio = (time - start_ms) / dt_ms
+    # Half a unit in the last place each for the time as written, its change of unit and the difference, doubled.
+    slack = np.maximum(TOLERANCE, 4 * eps * np.maximum(np.abs(time), abs(start_ms)) / dt_ms)
+    if ratio.size and np.abs(ratio).max() > MAX_STEPS:
+        raise InputError(
+            f"{where}: spike times span more than 2**31 steps of {dt_ms:g} ms; check the unit or use a larger dt_ms."
+        )
+    if slack.size and slack.max() > 0.25:
+        raise InputError(
+            f"{where}: {given.dtype} spike times around {np.abs(time).max():g} ms are coarser than dt_ms = {dt_ms:g}; "
+            "give them as float64 or use a larger dt_ms."
+        )
+    nearest = np.rint(ratio)
+    return np.asarray(np.where(np.abs(ratio - nearest) <= slack, nearest, np.floor(ratio)).astype(np.int64))
+
+
+def to_pandas(recording: xr.DataTree, populations: Sequence[str] | None = None) -> pd.DataFrame:
+    """All spikes as a long table.
+
+    Parameters
+    ----------
+    recording : xarray.DataTree
+    populations : sequence of str, optional
+        None: all with spikes but inputs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per spike, in order of population, trial, time, neuron: ``population`` (categorical, so that silent ones
+        remain), ``trial``, ``neuron`` (their names where the recording has them, else their positions), ``time_ms``
+        (beginning of the step). Grid, length, transmitters and all neurons are in ``attrs``, which
+        :func:`from_pandas` reads; a table written to CSV loses them. States are left out.
+    """
+    names, parts, known = selected(recording, populations), [], []
+    for name in names:
+        found = trains(recording, name)
+        spikes = spikes_of(found)
+        known.append(found)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "population": pd.Categorical.from_codes(
+                        np.full(len(spikes), names.index(name)), categories=list(names)
+                    ),
+                    "trial": trial_names(found)[spikes.trial],
+                    "neuron": neuron_names(found)[spikes.neuron],
+                    "time_ms": spikes.step * found.dt_ms,
+                }
+            )
+        )
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs[ATTRS] = {
+        "dt_ms": known[0].dt_ms, "duration_ms": known[0].n_steps * known[0].dt_ms, "trials": trial_names(known[0]).tolist(),
+        "neurons": {f.population: neuron_names(f).tolist() for f in known},
+        "transmitters": {f.population: str(f.node.attrs.get("transmitter", "mixed")) for f in known},
+    }  # fmt: skip
+    return table
+
+
+def from_pandas(
+    table: pd.DataFrame,
+    *,
+    dt_ms: float | None = None,
+    duration_ms: float | None = None,
+    start_ms: float = 0.0,
+    time_unit: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    population: str = "neurons",
+    neurons: Mapping[str, Labels] | None = None,
+    trials: Labels | None = None,
+    transmitters: Mapping[str, str] | None = None,
+    where: str = "table",
+    **provenance: Any,
+) -> xr.DataTree:
+    """A recording from a table with a row per spike, in any order.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``time_ms``, ``time_s`` or ``time_us`` (or ``time``, with ``time_unit``), ``neuron`` and, optional, ``trial``
+        and ``population``; others are ignored. What :func:`to_pandas` made comes back as it was, without further arguments;
+        a population that has been filtered out of it counts as silent unless
+        ``table.population.cat.remove_unused_categories()`` took it away and ``table.attrs`` was cleared.
+    time_unit : "ms", "s" or "us", optional
+        Unit of a column ``time``.
+    columns : name above -> name in the table, optional
+        Such as ``{"neuron": "cluster_id", "time_s": "spike_times"}``.
+    population : str
+        Name of the only population of a table that has no such column.
+    dt_ms, duration_ms, start_ms, neurons, trials, transmitters, provenance
+        As for :func:`from_times`.
+    where : str
+        What messages call the table.
+
+    Raises
+    ------
+    InputError
+        As :func:`from_times`; missing columns; entries that are no number, with their row.
+    """
+    told = dict(table.attrs.get(ATTRS, {}))
+    dt_ms = told.get("dt_ms") if dt_ms is None else dt_ms
+    if dt_ms is None:
+        raise InputError(f"{where}: dt_ms is not known; give the width of a step in ms.")
+    time_column, unit, names = find_columns(list(table.columns), columns, time_unit, where)
+    times = in_ms(_numbers(table, time_column, where), unit)
+    owner = _no_gaps(table, names["neuron"], where)
+    trial = _numbers(table, names["trial"], where) if "trial" in names else None
+    neurons = told.get("neurons") if neurons is None else neurons
+    if "population" in names:
+        label = _no_gaps(table, names["population"], where)
+        kind = label.astype("category").cat
+        codes, present = kind.codes.to_numpy(), [str(c) for c in kind.categories]
+    else:
+        codes, present = np.zeros(len(table), dtype=np.int8), [population]
+    spikes: dict[str, Any] = {}
+    for code, name in enumerate(present):
+        rows = np.flatnonzero(codes == code)
+        if rows.size or name in (neurons or {}):
+            ids = owner.iloc[rows].to_numpy()
+            spikes[name] = (times[rows], ids) if trial is None else (times[rows], ids, trial[rows])
+    for name in neurons or {}:
+        spikes.setdefault(name, (np.zeros(0), np.zeros(0, dtype=np.int64)))
+    if not spikes:
+        raise InputError(f"{where}: no spikes and no neurons; say with neurons={{'E': 100}} which were recorded.")
+    return from_times(
+        spikes,
+        dt_ms=dt_ms,
+        duration_ms=told.get("duration_ms") if duration_ms is None else duration_ms,
+        start_ms=start_ms,
+        neurons=neurons,
+        trials=told.get("trials") if trials is None and trial is not None else trials,
+        transmitters=told.get("transmitters") if transmitters is None else transmitters,
+        **provenance,
+    )
+
+
+def find_columns(
+    present: Sequence[Any], renamed: Mapping[str, str] | None, time_unit: str | None, where: str
+) -> tuple[str, str, dict[str, str]]:
+    """Column of times, its unit, and name -> column of the others that are there.
+
+    Raises
+    ------
+    InputError
+        A column is missing or given twice; lists what is there and what is known.
+    """
+    renamed = renamed or {}
+    for name, column in renamed.items():
+        if name not in COLUMNS:
+            raise InputError(f"columns: {unknown('column', name, COLUMNS)}")
+        if column not in present:
+            raise InputError(f"{where}: {unknown('column', column, map(str, present))}")
+    names = {name: renamed.get(name, name) for name in COLUMNS if renamed.get(name, name) in present}
+    there = ", ".join(str(p)[:40] for p in list(present)[:20]) or "none"
+    times = [name for name in ("time", *TIME_COLUMNS) if name in names]
+    if len(times) != 1 or "neuron" not in names:
+        missing = "one of time_ms, time_s, time_us, time" if len(times) != 1 else "neuron"
+        raise InputError(
+            f"{where}: expected the column {missing}; its columns are {there}, known are {', '.join(COLUMNS)}. "
+            "Rename them or give columns={'neuron': 'the name in the table'}."
+        )
+    unit = TIME_COLUMNS.get(times[0], time_unit)
+    if unit not in TIME_COLUMNS.values() or time_unit not in (None, unit):
+        raise InputError(
+            f"time_unit: column {times[0]!r} needs 'ms', 's' or 'us' and agreement with its name, got {time_unit!r}."
+        )
+    return names[times[0]], str(unit), {k: v for k, v in names.items() if k not in times}
+
+
+def in_ms(times: np.ndarray, unit: str) -> np.ndarray:
+    """Times given in ms, s or us, in ms, each rounded once."""
+    return times * 1000 if unit == "s" else times / 1000 if unit == "us" else times
+
+
+def selected(recording: xr.DataTree, populations: Sequence[str] | None) -> tuple[str, ...]:
+    """The populations asked for, or all with spikes.
+
+    Raises
+    ------
+    InputError
+        None has spikes.
+    """
+    names = spiking_populations(recording) if populations is None else tuple(populations)
+    if not names:
+        raise InputError("recording: no population holds spikes; add 'spikes' to the probes of one.")
+    return names
+
+
+def spikes_of(found: Trains) -> Events:
+    """All spikes of a population, by trial, step, neuron."""
+    return events(found.node)  # type: ignore[return-value]  # trains() has seen that there are spikes
+
+
+def neuron_names(found: Trains) -> np.ndarray:
+    """Names of the neurons, (neuron,), integers or str: the coordinate ``neuron_id``, else positions."""
+    if "neuron_id" not in found.node.coords:
+        return np.arange(found.n_neurons)
+    names = np.asarray(found.node["neuron_id"].values)
+    return names if names.dtype.kind in "iu" else names.astype(str)
+
+
+def trial_names(found: Trains) -> np.ndarray:
+    """Names of the trials, (trial,): the coordinate ``trial_id``, else positions."""
+    return np.asarray(found.node["trial_id"].values if "trial_id" in found.node.coords else np.arange(found.n_trials))
+
+
+def library(name: str) -> Any:
+    """An optional library.
+
+    Raises
+    ------
+    InputError
+        Not installed; says what brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError(
+            f"{name.partition('.')[0]}: not installed; pip install 'cortexsnn[interchange]' brings what files and "
+            "objects of other packages need."
+        ) from None
+
+
+@dataclass(frozen=True)
+class _Spikes:
+    """Spikes as given: an entry per spike; ``n_neurons`` and ``n_trials`` where lists said how many there are."""
+
+    times: np.ndarray
+    neuron: np.ndarray
+    trial: np.ndarray | None
+    n_neurons: int | None = None
+    n_trials: int | None = None
+
+
+def _read(name: str, given: Any) -> _Spikes:
+    if isinstance(given, tuple) and len(given) in (2, 3):
+        times, neuron = np.asarray(given[0]), _labels(given[1], f"{name}.neurons")
+        trial = _labels(given[2], f"{name}.trials") if len(given) == 3 else None
+        if trial is not None and trial.dtype.kind != "i":
+            raise InputError(
+                f"{name}.trials: expected integers, got text such as {str(trial[0])!r:.40}; number the trials."
+            )
+        lengths = {c.shape for c in (times, neuron, trial) if c is not None}
+        if len(lengths) > 1 or times.ndim != 1:
+            shapes = ", ".join(str(c.shape) for c in (times, neuron, trial) if c is not None)
+            raise InputError(
+                f"{name}: expected times, neurons and trials with one entry per spike each, got shapes {shapes}."
+            )
+        return _Spikes(times, neuron, trial)
+    if isinstance(given, list):
+        return _read_lists(name, given)
+    raise InputError(
+        f"{name}: expected a tuple (times, neurons) or (times, neurons, trials), or a list with the times of each neuron, "
+        f"got {type(given).__name__}."
+    )
+
+
+def _read_lists(name: str, given: list[Any]) -> _Spikes:
+    by_trial = [isinstance(item, (list, tuple)) and len(item) > 0 and np.ndim(item[0]) > 0 for item in given]
+    nested = any(by_trial)
+    rows = given if nested else [given]
+    counts = {len(row) for row in rows}
+    if (nested and not all(by_trial)) or len(counts) > 1:
+        raise InputError(
+            f"{name}: expected as many neurons in every trial, got {', '.join(str(len(r)) for r in rows[:20])}; "
+            "give silent neurons empty lists."
+        )
+    n_neurons = counts.pop()
+    arrays = [np.asarray(times) for row in rows for times in row]
+    for at, array in enumerate(arrays):
+        if array.ndim != 1:
+            trial, neuron = divmod(at, n_neurons)
+            raise InputError(
+                f"{name}: neuron {neuron} of trial {trial}: expected a list of times, got shape {array.shape}."
+            )
+    lengths = [a.size for a in arrays]
+    # Empty lists are float64 whatever the others are, and the type says how far rounding may go.
+    held = [a for a in arrays if a.size]
+    trial, neuron = np.divmod(np.repeat(np.arange(len(arrays)), lengths), max(n_neurons, 1))
+    times = np.concatenate(held) if held else np.zeros(0)
+    return _Spikes(times, neuron, trial if nested else None, n_neurons, len(rows) if nested else None)
+
+
+def _labels(values: Any, where: str) -> np.ndarray:
+    """Names as int64 or str."""
+    array = np.asarray(values)
+    if array.size == 0:
+        return np.zeros(array.shape, dtype=np.int64)
+    if array.dtype.kind == "O" or not hasattr(values, "dtype"):  # numpy would turn [1, "a"] into text
+        types = set(map(type, np.asarray(values, dtype=object).ravel()))
+        if all(issubclass(t, str) for t in types):
+            return array.astype(str)
+        if any(issubclass(t, (str, bool)) or not issubclass(t, (int, float, np.number)) for t in types):
+            named = ", ".join(sorted(t.__name__ for t in types))
+            raise InputError(
+                f"{where}: expected integers throughout or text throughout, got {named}; choose one of them."
+            )
+        array = array.astype(np.float64 if any(issubclass(t, (float, np.floating)) for t in types) else np.int64)
+    kind = array.dtype.kind
+    if kind in "UT":
+        return array.astype(str)
+    if kind == "S":
+        return np.char.decode(array, "utf-8")
+    if kind not in "iuf":
+        raise InputError(f"{where}: expected integers or text, got {array.dtype}; name them by one of these.")
+    bad = array >= 2**63 if kind == "u" else np.zeros(array.shape, dtype=bool)
+    if kind == "f":
+        bad = ~((array == np.rint(array)) & (np.abs(array) < 2**53))
+    if bad.any():
+        raise InputError(
+            f"{where}: expected integers or text, got {array[bad][0]} ({int(bad.sum())} such entries); correct them."
+        )
+    return array.astype(np.int64)
+
+
+def _known(labels: Labels, where: str) -> np.ndarray:
+    if isinstance(labels, (int, np.integer)) and not isinstance(labels, bool):
+        if labels < 1:
+            raise InputError(f"{where}: expected at least 1, got {labels}.")
+        return np.arange(int(labels))
+    known = _labels(labels, where)
+    if known.ndim != 1 or not known.size:
+        raise InputError(f"{where}: expected a number or a list of names, got {labels!r:.60}.")
+    if np.unique(known).size < known.size:
+        values, counts = np.unique(known, return_counts=True)
+        raise InputError(f"{where}: {values[counts > 1][0]} is named twice; give every one a name of its own.")
+    return known
+
+
+def _positions(labels: np.ndarray, known: np.ndarray, where: str, argument: str) -> np.ndarray:
+    """Place of every label among the known ones."""
+    if not labels.size:
+        return np.zeros(0, dtype=np.int64)
+    order = np.argsort(known, kind="stable")
+    if labels.dtype.kind != known.dtype.kind:
+        wrong = np.ones(labels.size, dtype=bool)
+    else:
+        at = order[np.minimum(np.searchsorted(known, labels, sorter=order), known.size - 1)]
+        wrong = known[at] != labels
+    if wrong.any():
+        listed = ", ".join(map(str, known[:5])) + (f", … {known[-1]}" if known.size > 5 else "")
+        raise InputError(
+            f"{where}: {str(labels[wrong][0])!r:.40} has {int(wrong.sum())} spikes or more but is not among the {known.size} of "
+            f"{argument} ({listed}); add it or leave its spikes out."
+        )
+    return np.asarray(at)
+
+
+def _neurons(name: str, spikes: _Spikes, wanted: Labels | None) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the neurons of a population, and the position of every spike's."""
+    known = None if wanted is None else _known(wanted, f"neurons.{name}")
+    if spikes.n_neurons is not None:
+        known = np.arange(spikes.n_neurons) if known is None else known
+        if known.size != spikes.n_neurons:
+            raise InputError(
+                f"{name}: its lists hold {spikes.n_neurons} neurons, neurons.{name} says {known.size}; give silent ones empty lists."
+            )
+        found = spikes.neuron
+    else:
+        known = np.unique(spikes.neuron) if known is None else known
+        found = _positions(spikes.neuron, known, f"{name}: neuron", f"neurons.{name}")
+    if not known.size:
+        raise InputError(
+            f"{name}: no neurons; say with neurons={{{name!r}: 100}} how many were recorded, or leave it out."
+        )
+    return known, found
+
+
+def _trials(given: Mapping[str, _Spikes], wanted: Labels | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Names of the trials, and population -> position of every spike's trial."""
+    with_trials = [name for name, s in given.items() if s.trial is not None]
+    without = [name for name, s in given.items() if s.trial is None and s.times.size]
+    known = None if wanted is None else _known(wanted, "trials")
+    if without and (with_trials or (known is not None and known.size > 1)):
+        raise InputError(
+            f"{without[0]}: its spikes do not say their trial, though there are several; give (times, neurons, trials)."
+        )
+    listed = {s.n_trials for s in given.values() if s.n_trials is not None}
+    if known is None and listed:
+        known = np.arange(max(n for n in listed if n is not None))
+    if known is None:
+        present = [np.unique(s.trial) for s in given.values() if s.trial is not None and s.trial.size]
+        known = np.unique(np.concatenate(present)) if present else np.zeros(1, dtype=np.int64)
+        gaps = np.flatnonzero(np.diff(known) > 1)
+        if gaps.size:
+            at = int(gaps[0])
+            raise InputError(
+                f"trials: none between {known[at]} and {known[at + 1]} has a spike; say with trials=[…] which there were, "
+                "silent ones included."
+            )
+    if known.dtype.kind != "i":
+        raise InputError(f"trials: expected integers, got {known[0]!r:.40}; number the trials.")
+    found = {}
+    for name, spikes in given.items():
+        if spikes.n_trials not in (None, known.size):
+            raise InputError(
+                f"{name}: its lists hold {spikes.n_trials} trials where {known.size} are expected; give all the same."
+            )
+        if spikes.trial is None:
+            found[name] = np.zeros(spikes.times.size, dtype=np.int64)
+        elif spikes.n_trials is not None:
+            found[name] = spikes.trial
+        else:
+            found[name] = _positions(spikes.trial, known, f"{name}: trial", "trials")
+    return known, found
+
+
+def _inside(name: str, times: np.ndarray, start_ms: float, dt_ms: float, limit: int | None) -> np.ndarray:
+    step = bins(times, start_ms, dt_ms, name)
+    early, late = step < 0, step >= (MAX_STEPS if limit is None else limit)
+    if early.any():
+        raise InputError(
+            f"{name}: {int(early.sum())} spikes before the start, the first at {times[early].min():g} ms, start_ms = {start_ms:g}; "
+            "set start_ms or leave them out."
+        )
+    if late.any():
+        raise InputError(
+            f"{name}: {int(late.sum())} spikes at or after the end, the last at {times[late].max():g} ms, "
+            f"the recording ends at {start_ms + (limit or 0) * dt_ms:g} ms; give a longer duration_ms or leave them out."
+        )
+    return step
+
+
+def _twice(found: Mapping[str, Events], given: Mapping[str, _Spikes], ids: Mapping[str, np.ndarray]) -> str | None:
+    """What to say of two spikes of a neuron in one step; None if there are none."""
+    for name, spikes in found.items():
+        order = np.lexsort((given[name].times, spikes.neuron, spikes.trial))
+        trial, neuron, step = (c[order] for c in (spikes.trial, spikes.neuron, spikes.step))
+        time = given[name].times[order].astype(float)
+        same = (np.diff(trial) == 0) & (np.diff(neuron) == 0)
+        twice = np.flatnonzero(same & (np.diff(step) == 0))
+        if twice.size:
+            at, gaps = twice[0], np.diff(time)[twice]
+            remedy = (
+                f"use dt_ms of at most {gaps.min():.3g}" if gaps.min() > 0 else "remove spikes that are listed twice"
+            )
+            return (
+                f"{name}: {twice.size} times two spikes of a neuron in one step; the first is neuron {ids[name][neuron[at]]} at "
+                f"{time[at]:.9g} and {time[at + 1]:.9g} ms; {remedy}."
+            )
+    return None
+
+
+def _n_steps(duration_ms: float, dt_ms: float) -> int:
+    n = to_steps(duration_ms, dt_ms, "duration_ms")
+    if not 1 <= n <= MAX_STEPS:
+        raise InputError(f"duration_ms: expected 1 to 2**31 steps of {dt_ms:g} ms, got {duration_ms:g} ms.")
+    return n
+
+
+def _check_names(populations: Iterable[Any], neurons: Mapping[str, Any], transmitters: Mapping[str, str]) -> None:
+    names = list(populations)
+    for name in names:
+        if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
+            raise InputError(f"populations: expected names without '/', got {name!r:.40}; rename it.")
+    for argument, mapping in (("neurons", neurons), ("transmitters", transmitters)):
+        for name in mapping:
+            if name not in names:
+                raise InputError(f"{argument}: {unknown('population', name, names)}")
+    for name, transmitter in transmitters.items():
+        if transmitter not in TRANSMITTERS:
+            raise InputError(f"transmitters.{name}: {unknown('transmitter', transmitter, TRANSMITTERS)}")
+
+
+def _numbers(table: pd.DataFrame, column: str, where: str) -> np.ndarray:
+    """A column of finite numbers; the first that is none is refused with its row."""
+    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=None, na_value=np.nan)
+    numbers = numbers if numbers.dtype.kind in "iuf" else numbers.astype(np.float64)
+    _refuse(table, column, ~np.isfinite(numbers), where, "a finite number")
+    return np.asarray(numbers)
+
+
+def _no_gaps(table: pd.DataFrame, column: str, where: str) -> pd.Series:
+    values = table[column]
+    _refuse(table, column, (values.isna() | (values.astype(object) == "")).to_numpy(dtype=bool), where, "an entry")
+    return values
+
+
+def _refuse(table: pd.DataFrame, column: str, bad: np.ndarray, where: str, expected: str) -> None:
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        row = f"{table.index.name or 'row'} {table.index[at]}"
+        more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
+        raise InputError(
+            f"{where}, {row}, column {column}: expected {expected}, got {str(table[column].iloc[at])!r:.40}{more}; "
+            "correct or remove it."
+        )
