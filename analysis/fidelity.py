@@ -14,9 +14,10 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from ..errors import InputError
+from ..errors import InputError, unknown
 from .statistics import activity_statistics
 
+Recordings = xr.DataTree | xr.DataArray | Sequence[xr.DataTree | xr.DataArray]
 EQUIVALENT, DIFFERENT, INCONCLUSIVE = "equivalent", "different", "inconclusive"
 MIN_UNITS = 3
 """Fewest networks (or trials) for which an interval is given."""
@@ -90,12 +91,12 @@ class Fidelity:
 
 
 def fidelity(
-    recordings_a: xr.DataTree | Sequence[xr.DataTree],
-    recordings_b: xr.DataTree | Sequence[xr.DataTree],
+    recordings_a: Recordings,
+    recordings_b: Recordings,
     *,
     paired: bool = True,
     bounds: Mapping[str, Bound | float] | None = None,
-    yardsticks: Mapping[str, Sequence[xr.DataTree]] | None = None,
+    yardsticks: Mapping[str, Sequence[xr.DataTree | xr.DataArray]] | None = None,
     level: float = LEVEL,
     bin_ms: float | None = None,
     start_ms: float = 0.0,
@@ -112,7 +113,7 @@ def fidelity(
     ----------
     recordings_a, recordings_b : recording or sequence of recordings
         One per network, that is per draw of wiring and parameters; a single recording each makes its trials the units, and
-        the verdict one about that network.
+        the verdict one about that network. What :func:`activity_statistics` gave of a recording stands for it.
     paired : bool
         The k-th recordings (or trials) of both belong together: same wiring, same drive. Else independent draws (Welch).
     bounds : statistic -> Bound or number, optional
@@ -158,8 +159,8 @@ def fidelity(
 
 
 def fidelity_curve(
-    recordings_a: Sequence[xr.DataTree],
-    settings: Mapping[float | str, Sequence[xr.DataTree]],
+    recordings_a: Sequence[xr.DataTree | xr.DataArray],
+    settings: Mapping[float | str, Sequence[xr.DataTree | xr.DataArray]],
     name: str,
     **options: object,
 ) -> xr.Dataset:
@@ -191,17 +192,27 @@ def _bounds(given: Mapping[str, Bound | float] | None) -> dict[str, Bound]:
     return found
 
 
-def _units(recordings: xr.DataTree | Sequence[xr.DataTree], settings: Mapping[str, object]) -> tuple[xr.DataArray, str]:
+def _units(recordings: Recordings, settings: Mapping[str, object]) -> tuple[xr.DataArray, str]:
     """Statistics per unit, (unit, population, statistic): of every network its mean over trials, or of one its trials."""
-    several = [recordings] if isinstance(recordings, xr.DataTree) else list(recordings)
+    several = [recordings] if isinstance(recordings, xr.DataTree | xr.DataArray) else list(recordings)
     if not several:
         raise InputError("recordings: expected at least one, got none.")
-    found = [activity_statistics(r, **settings) for r in several]  # type: ignore[arg-type]
+    found = [
+        _selected(r, settings) if isinstance(r, xr.DataArray) else activity_statistics(r, **settings) for r in several
+    ]  # type: ignore[arg-type]
     if len(found) == 1:
         return found[0].rename(trial="unit").transpose("unit", "population", "statistic"), "trial"
     if any(list(f["population"].values) != list(found[0]["population"].values) for f in found):
         raise InputError("recordings: networks of one setting hold different spiking populations.")
     return xr.concat([f.mean("trial", skipna=True) for f in found], dim="unit"), "network"
+
+
+def _selected(found: xr.DataArray, settings: Mapping[str, object]) -> xr.DataArray:
+    wanted, known = settings["statistics"], found["statistic"].values.tolist()
+    for name in wanted:  # type: ignore[attr-defined]
+        if name not in known:
+            raise InputError(f"bounds: {unknown('statistic', name, known)}")
+    return found.sel(statistic=list(wanted))  # type: ignore[call-overload, no-any-return]
 
 
 def _table(a: xr.DataArray, b: xr.DataArray, paired: bool, bounds: Mapping[str, Bound], level: float) -> xr.Dataset:

@@ -10,12 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from .figures_style import INK, NEUTRAL, WIDTH, new_figure, plain, styled
+from .figures_style import COLOURS, INK, MARKERS, NEUTRAL, WIDTH, new_figure, plain, styled
 from .paired import estimate
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Okabe-Ito colours, and a marker each for print without colour."""
 
 
 @styled

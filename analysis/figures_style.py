@@ -21,6 +21,10 @@ WIDTH = 6.9
 EXCITATORY, INHIBITORY, OTHER = "#D55E00", "#0072B2", "#4D4D4D"
 """Vermillion and blue of the Okabe-Ito palette, told apart under common colour deficiencies and in grey."""
 
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Okabe-Ito colours, and a marker each for print without colour."""
+
 NEUTRAL, LIGHT, INK = "#7A8793", "#B9C0C7", "#1F2933"
 RASTER_LIMIT = 3000
 """More markers than this are drawn as an embedded 300 dpi image, not one vector element each."""

@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..errors import InputError, unknown
 from ..recording import SPIKES
-from .tables import Labels, bins, from_times, library, neuron_names, selected, spikes_of, trial_names
+from .tables import Labels, bins, from_times, library, neuron_names, selected, since, spikes_of, trial_names
 from .trains import trains
 
 # Our coherent units in the spelling of `quantities`. A table, since that package would evaluate any text as code.
@@ -112,7 +112,9 @@ def from_neo(
     dt_ms : float, ms
         Width of a step. None: as annotated by :func:`to_neo`.
     start_ms : float, ms, optional
-        Time in each segment that becomes 0. None: the ``t_start`` of its spike trains.
+        Time in each segment that becomes 0. None: the ``t_start`` of its spike trains. Some readers round times to single
+        precision and hand them on as double; times that were on the grid may then lie just below it, and half a step less
+        here keeps them in their steps.
     duration_ms : float, ms, multiple of dt, optional
         Length of every trial. None: from ``t_start`` to ``t_stop``, rounded up to a step; a step more where a spike is at
         ``t_stop``, which Neo allows.
@@ -210,7 +212,7 @@ def _times(train: Any) -> np.ndarray:
 
 
 class _Found:
-    """Spikes of all segments, by population, binned already: every segment has a start of its own."""
+    """Spikes of all segments, by population, each after the start of its own segment."""
 
     def __init__(self, default: str) -> None:
         self.default = default
@@ -237,8 +239,8 @@ class _Found:
                 )
             self._order.setdefault(name, {}).update(dict.fromkeys(labels))
             for train, label in zip(members, labels, strict=True):
-                step = bins(_times(train), start_ms, dt_ms, f"{name}, neuron {label!r:.40}")
-                self._parts.setdefault(name, []).append((step * dt_ms, label, at))
+                times, _ = since(_times(train), start_ms, dt_ms, f"{name}, neuron {label!r:.40}")
+                self._parts.setdefault(name, []).append((times, label, at))
 
     @property
     def names(self) -> dict[str, Any]:

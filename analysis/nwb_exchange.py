@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import CheckpointError, InputError, unknown
-from .tables import Labels, bins, from_times, library, neuron_names, selected, spikes_of, trial_names
+from .tables import Labels, from_times, library, neuron_names, selected, since, spikes_of, trial_names
 from .trains import stable_order, to_steps, trains
 
 
@@ -205,9 +205,9 @@ def from_nwb(
             if duration_ms is None
             else to_steps(duration_ms, dt_ms, "duration_ms")
         )
-        rows, trial, step = _windows(times, trials["align"] + start_ms, n_steps, dt_ms, str(path))
-        provenance = {"n_outside": int(times.size - np.unique(rows).size), **provenance}
-        unit, times, names = unit[rows], step * dt_ms, trials["names"]
+        rows, trial, times = _windows(times, trials["align"] + start_ms, n_steps, dt_ms, str(path))
+        provenance = {"n_outside": int(unit.size - np.unique(rows).size), **provenance}
+        unit, names = unit[rows], trials["names"]
         trial, duration_ms, start_ms = names[trial], n_steps * dt_ms, 0.0
     spikes, known, sent = {}, {}, {}
     for name in dict.fromkeys(groups.tolist()):
@@ -297,15 +297,15 @@ def _trial_steps(path: Path, trials: Mapping[str, Any], start_ms: float, dt_ms: 
 def _windows(
     times: np.ndarray, starts_ms: np.ndarray, n_steps: int, dt_ms: float, where: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spikes of every trial: their rows, trial and step. A spike belongs to all windows in which it falls."""
+    """Spikes of every trial: rows, trials, times after its start. A spike belongs to all windows in which it falls."""
     order = np.argsort(times, kind="stable")
     ordered = times[order]
-    rows, trials, steps = [], [], []
+    rows, trials, after = [], [], []
     for trial, start in enumerate(starts_ms):
         low, high = np.searchsorted(ordered, [start - dt_ms, start + (n_steps + 1) * dt_ms])
-        step = bins(ordered[low:high], float(start), dt_ms, where)
+        time, step = since(ordered[low:high], float(start), dt_ms, where)
         inside = (step >= 0) & (step < n_steps)
         rows.append(order[low:high][inside])
-        steps.append(step[inside])
-        trials.append(np.full(steps[-1].size, trial))
-    return np.concatenate(rows), np.concatenate(trials), np.concatenate(steps)
+        after.append(time[inside])
+        trials.append(np.full(after[-1].size, trial))
+    return np.concatenate(rows), np.concatenate(trials), np.concatenate(after)

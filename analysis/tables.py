@@ -156,6 +156,17 @@ def bins(times_ms: np.ndarray, start_ms: float, dt_ms: float, where: str) -> np.
     return np.asarray(np.where(np.abs(ratio - nearest) <= slack, nearest, np.floor(ratio)).astype(np.int64))
 
 
+def since(times_ms: np.ndarray, start_ms: float, dt_ms: float, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times after a start [ms], (spike,), and their steps, for spikes whose trials begin at different times.
+
+    The difference loses what the time itself says about its rounding; where that would change the step, the time is the
+    beginning of the step.
+    """
+    step = bins(times_ms, start_ms, dt_ms, where)
+    after = np.asarray(times_ms, dtype=np.float64) - start_ms
+    return np.where(bins(after, 0.0, dt_ms, where) == step, after, step * dt_ms), step
+
+
 def to_pandas(recording: xr.DataTree, populations: Sequence[str] | None = None) -> pd.DataFrame:
     """All spikes as a long table.
 
@@ -418,9 +429,9 @@ def _read_lists(name: str, given: list[Any]) -> _Spikes:
     lengths = [a.size for a in arrays]
     # Empty lists are float64 whatever the others are, and the type says how far rounding may go.
     held = [a for a in arrays if a.size]
-    trial, neuron = np.divmod(np.repeat(np.arange(len(arrays)), lengths), max(n_neurons, 1))
+    trials, neurons = np.divmod(np.repeat(np.arange(len(arrays)), lengths), max(n_neurons, 1))
     times = np.concatenate(held) if held else np.zeros(0)
-    return _Spikes(times, neuron, trial if nested else None, n_neurons, len(rows) if nested else None)
+    return _Spikes(times, neurons, trials if nested else None, n_neurons, len(rows) if nested else None)
 
 
 def _labels(values: Any, where: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
@@ -116,14 +117,24 @@ def _kernel_shape(circuit: Circuit, name: str) -> tuple[int, ...]:
 
 
 def initialise(network: Network, batch: Any) -> None:
-    """Data-dependent initialisation (E-I Init), where the circuit names one; otherwise nothing happens.
+    """Data-dependent initialisation (E-I Init) of the layers that the circuit lists under ``initialisation``.
 
     Parameters
     ----------
     network : Network
     batch : mapping
         Inputs as for the network, (step, trial, channel).
+
+    Warns
+    -----
+    UserWarning
+        The circuit lists none, and nothing happens.
     """
     from .train.initialise import initialise as run
 
+    if not network.training_data.initialisation:
+        warnings.warn(
+            "the circuit lists no layers under 'initialisation', so initialise does nothing; see docs/format.md",
+            stacklevel=2,
+        )
     run(network, batch)

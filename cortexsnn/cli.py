@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -39,7 +40,11 @@ def _hydra() -> None:
 
     @hydra.main(version_base="1.3", config_path="pkg://cortexsnn.configs", config_name="main")
     def job(config: DictConfig) -> None:
-        _run_or_exit(OmegaConf.to_container(config, resolve=True), OmegaConf.to_yaml(config, resolve=True))  # type: ignore[arg-type]
+        from hydra.core.hydra_config import HydraConfig
+
+        command = shlex.join(["cortexsnn", *HydraConfig.get().overrides.task])
+        values = {**OmegaConf.to_container(config, resolve=True), "command": command}  # type: ignore[dict-item]
+        _run_or_exit(values, OmegaConf.to_yaml(config, resolve=True))
 
     try:
         job()
@@ -80,7 +85,7 @@ def run(values: Mapping[str, Any], resolved: str) -> Finished:
     Parameters
     ----------
     values : mapping
-        ``name`` and ``output`` beside the experiment's own keys.
+        ``name`` and ``output`` beside the experiment's own keys; ``command``, the command line, is kept for the report.
     resolved : str
         The configuration as YAML, kept as ``config.yaml``.
 
@@ -93,6 +98,7 @@ def run(values: Mapping[str, Any], resolved: str) -> Finished:
     settings = dict(values)
     name, output = str(settings.pop("name")), Path(str(settings.pop("output")))
     function = experiment(name)
+    settings.setdefault("command", f"cortexsnn experiment={name}")
     parent = output / name
     target = parent / datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
     try:

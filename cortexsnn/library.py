@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ def load(name: str | Path, **arguments: Any) -> Circuit:
     if text in names():
         found = source(text)
         if not isinstance(found, Path):
+            taken = inspect.signature(found).parameters
+            for name_ in arguments:
+                if name_ not in taken:
+                    raise InputError(f"circuit '{text}': {unknown('argument', name_, taken)}")
             try:
                 return validate(found(**arguments))
             except (TypeError, ValueError) as error:

@@ -163,7 +163,7 @@ class Network(torch.nn.Module):
             Without gradients: a state became NaN or infinite.
         """
         self.project()
-        run = self._begin(*self._drive(inputs or {}, state, n_steps, n_trials), state)
+        run = self._begin(*self._drive({} if inputs is None else inputs, state, n_steps, n_trials), state)
         for members, recurrent in self.components:
             if recurrent:
                 self._run_steps(run, members)
@@ -178,6 +178,9 @@ class Network(torch.nn.Module):
         self, inputs: Mapping[str, torch.Tensor], state: State | None, n_steps: int | None, n_trials: int
     ) -> tuple[dict[str, torch.Tensor], int, int]:
         known = {d.name: d for d in self.program.inputs}
+        if not isinstance(inputs, Mapping):
+            wish = f"{{'{next(iter(known), 'input')}': tensor of (step, trial, channel)}}"
+            raise InputError(f"inputs: expected a mapping such as {wish}, got {type(inputs).__name__}")
         for name in inputs:
             if name not in known:
                 raise InputError(f"inputs: {unknown('input', name, known)}")

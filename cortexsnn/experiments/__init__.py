@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "gating": ".gating",
     "dynamics": ".dynamics",
     "fi_curves": ".fi_curves",
+    "fidelity": ".fidelity",
 }
 """Name -> module with ``run(config, folder) -> str``; imported only when asked for."""
 

@@ -105,7 +105,7 @@ class Results:
         """``results.json``, ``report.html`` and every figure as PNG; returns the table as text."""
         from ..analysis.figures_style import to_png
 
-        command = f"cortexsnn experiment={self.name}"
+        command = self.config.command
         config = self.config.model_dump()
         summary = {
             "experiment": self.name, "command": command, "versions": versions(), "wall_seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "workers": self.config.workers,

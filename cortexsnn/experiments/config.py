@@ -18,6 +18,12 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ExperimentConfig(Config):
+    """What every experiment has: the command line that made the configuration, for its report."""
+
+    command: str = "cortexsnn"
+
+
 class CircuitConfig(Config):
     """A circuit by name or path, arguments of its builder, changed parameters (path -> value)."""
 
@@ -39,7 +45,7 @@ class TrainingConfig(Config):
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
 
 
-class DigitsConfig(Config):
+class DigitsConfig(ExperimentConfig):
     """Train on digits with several seeds, prove the first network equal in all engines, vary surrogate and precision."""
 
     circuit: CircuitConfig
@@ -51,7 +57,7 @@ class DigitsConfig(Config):
     workers: Positive = 2
 
 
-class ArmsConfig(Config):
+class ArmsConfig(ExperimentConfig):
     """What every experiment with arms has: paired seeds, training, processes."""
 
     seeds: Annotated[list[Seed], Field(min_length=2)]
@@ -96,7 +102,7 @@ class DynamicsConfig(ArmsConfig):
     degrees: list[Positive]
 
 
-class FiConfig(Config):
+class FiConfig(ExperimentConfig):
     """f-I curves under inhibition."""
 
     points: Annotated[int, Field(ge=8)] = 60
@@ -104,10 +110,31 @@ class FiConfig(Config):
     seed: Seed = 0
 
 
-class VerifyConfig(Config):
+class FidelityConfig(ExperimentConfig):
+    """How far activity moves with dt, integrator, weight precision, noise and delay jitter."""
+
+    circuit: CircuitConfig
+    engine: str = "numpy"
+    duration: str
+    discard: str = "0 ms"
+    networks: Annotated[int, Field(ge=3)] = 6
+    dt: list[str] = []
+    pulses: Literal["hold", "charge"] = "hold"
+    methods: list[str] = []
+    weight_bits: list[Annotated[int, Field(ge=1, le=52)]] = []
+    weight_noise: list[Annotated[float, Field(ge=0)]] = []
+    drive_noise: list[Annotated[float, Field(ge=0, le=1)]] = []
+    delay_jitter: list[str] = []
+    bin_ms: Annotated[float, Field(gt=0)] = 5.0
+    bounds: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    workers: Positive = 2
+
+
+class VerifyConfig(ExperimentConfig):
     """Prove a circuit equal between engines."""
 
     circuit: CircuitConfig
+    inputs: str | None = None
     engines: Annotated[list[str], Field(min_length=2)]
     duration: str | None = None
     seed: Seed = 0
@@ -115,10 +142,11 @@ class VerifyConfig(Config):
     minimum_spikes: int | None = None
 
 
-class SimulateConfig(Config):
+class SimulateConfig(ExperimentConfig):
     """Run a circuit on one engine."""
 
     circuit: CircuitConfig
+    inputs: str | None = None
     engine: str = "numpy"
     duration: str | None = None
     seed: Seed = 0
@@ -132,6 +160,11 @@ def settings_of(training: TrainingConfig, n_steps: int) -> Settings:
 
 
 C = TypeVar("C", bound=Config)
+_HINTS = {("circuit", "str"): "; write circuit.name=NAME"} | {
+    (time, kind): "; give a time with its unit, such as '500 ms'"
+    for time in ("duration", "discard")
+    for kind in ("int", "float")
+}
 
 
 def checked(kind: type[C], values: Mapping[str, Any]) -> C:
@@ -151,5 +184,6 @@ def checked(kind: type[C], values: Mapping[str, Any]) -> C:
             if item["type"] == "extra_forbidden":
                 lines.append(f"{path}: {unknown('key', path, kind.model_fields)}")
             else:
-                lines.append(f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r:.60}")
+                hint = _HINTS.get((path, type(item["input"]).__name__), "")
+                lines.append(f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r:.60}{hint}")
         raise InputError("; ".join(lines)) from None

@@ -14,17 +14,16 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from ..analysis import population_rates, spiking_populations
-from ..analysis.distance import distances
+from ..analysis import BOUNDS, distances, fidelity, population_rates, spiking_populations
 from ..bridge import from_torch, to_torch
 from ..library import load
 from ..realise import realise
-from ..recording import save_recording
+from ..recording import save_recording, versions
 from ..report import write_json, write_report
 from ..run import simulate
 from ..spec import Array, Circuit, to_plain
 from ..specfile import save
-from ..train.data import Digits, digits
+from ..train.data import Digits, digits, logistic_regression
 from ..train.fit import History, fit, use_one_thread
 from ..validate import validate
 from ..verify import Verification, verify
@@ -33,6 +32,10 @@ from .config import DigitsConfig, checked, settings_of
 from .digits_report import content
 from .evaluate import accuracy, predictions, spikes_differing
 from .pool import map_tasks
+from .rows import pairs
+
+ACTIVITY_BOUNDS = {name: BOUNDS[name] for name in ("rate", "rate_variation")}
+"""Trials of a few steps have no intervals and too few bins for the other statistics."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Variation:
     accuracy: float
     spikes_differing: float | None
     rate_ks: float
+    activity: str
     predictions_equal: float
     note: str
 
@@ -69,6 +73,7 @@ class Results:
     verification: Verification | None = None
     variations: list[Variation] = field(default_factory=list)
     rate_ks_seeds: float | None = None
+    baseline: float = float("nan")
     timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -84,6 +89,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     config = checked(DigitsConfig, values)
     use_one_thread()
     results = Results(config, digits())
+    results.baseline = logistic_regression(results.data)
     circuit = load(config.circuit.name, **config.circuit.arguments)
     if config.circuit.parameters:
         circuit = circuit.with_parameters(config.circuit.parameters)
@@ -178,6 +184,7 @@ def _variation(
         accuracy=accuracy(predicted, labels),
         spikes_differing=spikes_differing(reference, recording) if same_network else None,
         rate_ks=float(distances(reference, recording)["rate_ks"].max()),
+        activity=fidelity(reference, recording, bounds=ACTIVITY_BOUNDS).verdict,
         predictions_equal=accuracy(predicted, predictions(reference, readout)),
         note=note,
     )
@@ -237,7 +244,7 @@ def _summary(results: Results) -> dict[str, Any]:
         "agree": verification.agree if verification else None,
         "class": verification.met if verification else None,
         "spikes_compared": verification.n_spikes if verification else None,
-        "pairs": [str(c) for c in verification.comparisons] if verification else [],
+        "pairs": pairs(verification) if verification else [],
         "circuit_hash": results.trained[0].circuit.hash,
         "program_hash": verification.program_hash if verification else None,
         "variations": [vars(v) for v in results.variations],
@@ -247,6 +254,8 @@ def _summary(results: Results) -> dict[str, Any]:
             for n in list(recordings)[:1]
             for p in spiking_populations(recordings[n])
         },
+        "logistic_regression": results.baseline,
+        "versions": versions(),
         "timings_s": results.timings,
         "config": results.config.model_dump(),
     }

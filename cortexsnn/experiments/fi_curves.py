@@ -90,17 +90,17 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     (folder / "figure-1.png").write_bytes(to_png(figure))
     settings = config.model_dump()
     facts = f"{config.points} cells with a drive of their own each, {config.steps} steps, seed {config.seed}; seconds."
-    page = as_markdown("What inhibition does to f-I curves", "cortexsnn experiment=fi_curves", facts, table, [], 1)
+    page = as_markdown("What inhibition does to f-I curves", config.command, facts, table, [], 1)
     write_text(folder / "results.md", page)
     write_json(folder / "results.json", {
-        "experiment": "fi_curves", "command": "cortexsnn experiment=fi_curves", "versions": versions(), "config": settings,
+        "experiment": "fi_curves", "command": config.command, "versions": versions(), "config": settings,
         "table": {"columns": list(table.columns), "rows": [list(r) for r in table.rows]},
         "curves": {n: {"drive": c["drive"].values.round(6), "inhibition": c["inhibition"].values, "rate": c.values.round(5)} for n, c in curves.items()},
     })  # fmt: skip
     write_report(folder / "report.html", ReportContent(
         title="What inhibition does to f-I curves", results=table,
         figures=[("f-I curves of the E cells of three circuits; darker is more inhibition.", figure)],
-        provenance=Provenance(command="cortexsnn experiment=fi_curves", versions=versions(), seeds={"noise": config.seed}, config=json.dumps(settings, indent=2)),
+        provenance=Provenance(command=config.command, versions=versions(), seeds={"noise": config.seed}, config=json.dumps(settings, indent=2)),
     ))  # fmt: skip
     return "\n".join(["f-I curves under inhibition", *as_text(table)])
 

@@ -6,9 +6,12 @@ import numpy as np
 import xarray as xr
 
 from ..analysis import isi_cv, population_rates, spiking_populations
+from ..lower import lower
 from ..realise import realise
-from ..report import DaleRow, RateRow, VerificationRow
+from ..report import CircuitFacts, DaleRow, PopulationRow, RateRow, VerificationRow
 from ..spec import Circuit
+from ..units import coherent_name
+from ..values import dimension_of
 from ..verify import Verification
 from ..wiring import endpoint_name
 
@@ -35,6 +38,40 @@ def _variable(table: xr.Dataset, row: int) -> str:
     if not table["max_relative"].values[row]:
         return ""
     return f"{table['population'].values[row]}.{table['variable'].values[row]}"
+
+
+def pairs(verification: Verification) -> list[dict[str, object]]:
+    """Every pair of engines, as data."""
+    return [
+        {
+            "engines": list(c.engines), "class": c.met, "spikes_compared": c.n_spikes,
+            "values_differing": int(c.table["n_different"].sum()), "largest_relative": float(c.table["max_relative"].max()),
+            "first_difference": str(c.first_difference) if c.first_difference else None,
+        }
+        for c in verification.comparisons
+    ]  # fmt: skip
+
+
+def circuit_facts(circuit: Circuit, seed: int, task: str = "") -> CircuitFacts:
+    """Inputs and populations in the order of a step."""
+    program = lower(circuit)
+    rows = [
+        PopulationRow(
+            name=d.name, kind="input", size=d.size, transmitter=circuit.inputs[d.name].transmitter, model=d.kind
+        )
+        for d in program.inputs
+    ]
+    rows += [
+        PopulationRow(
+            name=p.name, kind="spiking" if p.threshold else "graded", size=p.size, transmitter=p.transmitter,
+            model=" + ".join(circuit.populations[p.name].pieces),
+        )
+        for p in program.in_stage_order
+    ]  # fmt: skip
+    return CircuitFacts(
+        name=circuit.name, description=circuit.description, sources=circuit.sources, populations=rows, dt_ms=program.dt,
+        n_synapses=sum(e.pre.size for e in realise(circuit, seed).edges.values()), task=task,
+    )  # fmt: skip
 
 
 def rate_rows(recording: xr.DataTree) -> list[RateRow]:
@@ -72,7 +109,12 @@ def dale_rows(circuit: Circuit, seed: int) -> list[DaleRow]:
         }
         rows.append(
             DaleRow.from_weights(
-                name, endpoint_name(projection.pre), transmitter, ", ".join(sorted(receptors)), edges[name].values
+                name,
+                endpoint_name(projection.pre),
+                transmitter,
+                ", ".join(sorted(receptors)),
+                edges[name].values,
+                coherent_name(dimension_of(projection.weight)),
             )
         )
     return rows

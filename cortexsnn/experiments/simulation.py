@@ -12,6 +12,7 @@ from ..report import write_json
 from ..run import simulate
 from ..specfile import save
 from .config import SimulateConfig, checked
+from .inputs import read_inputs
 from .verification import circuit_of
 
 
@@ -20,7 +21,12 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     config = checked(SimulateConfig, values)
     circuit = circuit_of(config.circuit)
     recording = simulate(
-        circuit, duration=config.duration, engine=config.engine, trials=config.trials, seed=config.seed
+        circuit,
+        read_inputs(config.inputs),
+        duration=config.duration,
+        engine=config.engine,
+        trials=config.trials,
+        seed=config.seed,
     )
     save(circuit, folder / "circuit.yaml")
     save_recording(recording, folder / "recording.zarr")

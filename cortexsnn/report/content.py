@@ -6,6 +6,7 @@ escaped on output.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -103,15 +104,14 @@ class VerificationRow:
 class FidelityRow:
     """A setting at which agreement spike for spike is not expected, against the reference.
 
-    `rate_ks` is the distance between rate distributions, [0, 1]; `rate_ks_seeds` the same between seeds of
-    the reference, its yardstick. Shares `accuracy`, `spikes_differing`, `predictions_equal` in [0, 1].
+    `rate_ks` is the distance between rate distributions, [0, 1]; `activity` a verdict of statistical fidelity. Shares `accuracy`, `spikes_differing`, `predictions_equal` in [0, 1].
     """
 
     setting: str
     accuracy: float | None = None
     spikes_differing: float | None = None
     rate_ks: float | None = None
-    rate_ks_seeds: float | None = None
+    activity: str = ""
     predictions_equal: float | None = None
     note: str = ""
 
@@ -207,7 +207,6 @@ class TimingRow:
 
     stage: str
     seconds: float
-    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +219,7 @@ class Provenance:
     hashes: Mapping[str, str] = field(default_factory=dict)
     machine: str = ""
     config: str = ""
+    date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
 
 class ReportFigure(NamedTuple):
@@ -265,8 +265,8 @@ class ReportContent:
 
     @property
     def spikes_compared(self) -> int:
-        """Spikes that entered the verification, over all pairs of engines."""
-        return sum(row.spikes_compared for row in self.verification)
+        """Spikes of one engine that entered the verification."""
+        return max((row.spikes_compared for row in self.verification), default=0)
 
 
 def derived_verdict(content: ReportContent) -> Verdict | None:
