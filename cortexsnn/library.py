@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,7 @@ def load(name: str | Path, **arguments: Any) -> Circuit:
     if text in names():
         found = source(text)
         if not isinstance(found, Path):
-            taken = inspect.signature(found).parameters
-            for name_ in arguments:
-                if name_ not in taken:
-                    raise InputError(f"circuit '{text}': {unknown('argument', name_, taken)}")
+            _check_arguments(text, found, arguments)
             try:
                 return validate(found(**arguments))
             except (TypeError, ValueError) as error:
@@ -50,6 +48,15 @@ def load(name: str | Path, **arguments: Any) -> Circuit:
     if Path(text).suffix in SUFFIXES or _exists(text):
         return validate(read_circuit(text))
     raise InputError(f"{unknown('circuit', text, names())} Or give the path of a YAML file.")
+
+
+def _check_arguments(circuit: str, build: Callable[..., Circuit], given: Mapping[str, Any]) -> None:
+    taken = inspect.signature(build).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values()):
+        return  # passed on to a builder that checks them itself
+    for name in given:
+        if name not in taken:
+            raise InputError(f"circuit '{circuit}': {unknown('argument', name, taken)}")
 
 
 def _exists(text: str) -> bool:

@@ -107,7 +107,7 @@ class Network(torch.nn.Module):
         self.overrides: dict[str, dict[str, np.ndarray]] = {}
         self.register_buffer("_anchor", torch.zeros((), dtype=dtype), persistent=False)
         self._hoisted: dict[str, dict[str, torch.Tensor]] = {}
-        self._hoisted_key: object = None
+        self._hoisted_for: list[torch.Tensor] = []
         self.components = components(
             [p.name for s in program.stages for p in map(program.population, s)], self._arrows()
         )
@@ -282,20 +282,24 @@ class Network(torch.nn.Module):
     def _constants(self) -> dict[str, dict[str, torch.Tensor]]:
         """Parameters and hoisted constants: numbers without gradients, recomputed from parameters with them."""
         trained = {n.population for n in self.training_data.numbers if n.is_parameter}
-        version = (
-            [p._version for p in self.numbers.values()] if not torch.is_grad_enabled() or not self._hoisted else None
-        )
-        key = (version, self._anchor.device, self._anchor.dtype)
-        if version is not None and key != self._hoisted_key:
+        if not self._hoisted or (not torch.is_grad_enabled() and not self._hoisted_are_current()):
             numbers = hoisted_numbers(self.program, self.trained_realisation())
             self._hoisted = {p: {n: torch.tensor(v).to(self._anchor) for n, v in c.items()} for p, c in numbers.items()}
-            self._hoisted_key = key
+            self._hoisted_for = [p.detach().clone() for p in (self._anchor, *self.numbers.values())]
         if not torch.is_grad_enabled():
             return self._hoisted
         return {
             p.name: self._differentiable(p) if p.name in trained else self._hoisted[p.name]
             for p in self.program.populations
         }
+
+    def _hoisted_are_current(self) -> bool:
+        """Compared by value: parameters can change in ways that leave no trace in their version."""
+        now = [p.detach() for p in (self._anchor, *self.numbers.values())]
+        return all(
+            a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
+            for a, b in zip(self._hoisted_for, now, strict=True)
+        )
 
     def _differentiable(self, p: PopulationStep) -> dict[str, torch.Tensor]:
         env: dict[str, torch.Tensor] = {"dt": self._hoisted[p.name]["dt"]}
@@ -328,7 +332,7 @@ class Network(torch.nn.Module):
     def override(self, population: str, values: Mapping[str, np.ndarray]) -> None:
         """Fix parameters of a population to other numbers, (1,) or (neuron,), in this network and what is made from it."""
         self.overrides.setdefault(population, {}).update(values)
-        self._hoisted, self._hoisted_key = {}, None
+        self._hoisted, self._hoisted_for = {}, []
 
     # -- execution ------------------------------------------------------------------------------------------------
 

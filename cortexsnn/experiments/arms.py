@@ -53,7 +53,7 @@ class Results:
         self.runs += map_tasks(partial(_with_cpu_time, function), tasks, self.config.workers, self.name)
         self.seconds += time.perf_counter() - start
         self.cpu_seconds = sum(r.measured["cpu_seconds"] for r in self.runs)
-        self.trainings = len(self.runs)
+        self.trainings = sum(r.measured.get("trainings", 1) for r in self.runs)
 
     @property
     def settings(self) -> list[str]:
@@ -73,14 +73,16 @@ class Results:
         return paired_difference(self.values(setting, arm, what), self.values(setting, baseline, what))
 
     def table(self, baselines: Mapping[str, str], caption: str, what: str = "accuracy") -> Table:
-        """Mean, interval and paired difference of every arm; ``baselines``: setting -> arm."""
+        """Mean, interval and paired difference of every arm, for the settings of ``baselines``: setting -> arm."""
         rows = []
-        for setting in self.settings:
+        for setting in baselines:
             for arm in self.arms(setting):
                 found = estimate(self.values(setting, arm, what))
                 row = [f"{setting}: {arm}", _percent(found.mean), f"{_percent(found.low)} to {_percent(found.high)}"]
                 if arm == baselines[setting]:
                     row += ["baseline", "", "", ""]
+                elif self.values(setting, arm, what) == self.values(setting, baselines[setting], what):
+                    row += ["0", "", "", "identical in every run"]
                 else:
                     d = self.difference(setting, arm, baselines[setting], what)
                     row += [
@@ -94,7 +96,8 @@ class Results:
         n = len(self.config.seeds)
         note = (
             f" Mean over {n} seeds with 95 % t-interval; differences in percentage points to the baseline of the same setting, paired by "
-            "seed, which also draws the split; detectable: the true difference that this design finds in 80 % of repetitions."
+            "seed, which also draws the split (of the same images, so that the splits overlap and the intervals are somewhat narrow); "
+            "detectable: the true difference that this design finds in 80 % of repetitions."
         )
         return Table(caption=caption + note, columns=columns, rows=rows)
 

@@ -86,7 +86,8 @@ class SelfPredictionConfig(ArmsConfig):
 class GatingConfig(ArmsConfig):
     """Robustness of gated neurons to perturbations not seen in training, at equal clean accuracy and rate."""
 
-    hidden: list[Positive]
+    hidden: Annotated[list[Positive], Field(min_length=1)]
+    codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1)] = ["rate"]
     n_steps: Positive = 20
     input_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.85

@@ -2,11 +2,13 @@
 
 All arms train on clean spikes with a pull towards one rate and stop at one validation accuracy; then spikes are inserted, deleted,
 moved in time, and whole channels replaced by noise. Accuracy over strength, paired by seed; the same perturbed spikes for all arms.
+Images become spikes in two ways: by rate, where time means nothing, and by latency, where it means all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +18,30 @@ from ..analysis.paired import paired_difference
 from ..bridge import to_torch
 from ..library import load
 from ..train.data import Part, digits
-from ..train.encode import as_given, rate_spikes
+from ..train.encode import as_given, latency_spikes, rate_spikes
 from ..train.fit import Outputs, fit, predict
 from .arms import Results, Run
 from .config import GatingConfig, checked, settings_of
 from .evaluate import accuracy
 
-BASE, CONTROL = "LIF", "exponential synapse LIF"
+BASE, CONTROL, WIDE = "LIF", "exponential synapse LIF", "the same, as many parameters as gated"
 ARMS: dict[str, dict[str, Any]] = {
     BASE: {"pieces": [{"piece": "lif", "tau": 10.0, "decay_input": False}], "gain": 0.5},
     "adaptive LIF": {"pieces": [{"piece": "adaptive_lif", "tau": 10.0, "decay_input": False}], "gain": 0.5},
     CONTROL: {"pieces": [{"piece": "dynamic_gating"}], "gain": 0.3, "gate": False},
+    WIDE: {"pieces": [{"piece": "dynamic_gating"}], "gain": 0.3, "gate": False, "wide": True},
     "gated": {"pieces": [{"piece": "dynamic_gating"}], "gain": 0.3},
     "gated, simplified": {
         "pieces": [{"piece": "dynamic_gating", "form": "simplified", "reversal": 10.0, "trainable": ["reversal"]}]
     },
 }
-"""Arm -> arguments of ``feedforward``. The third is the gated neuron with C = 0: its trace without its gate."""
+"""Arm -> arguments of ``feedforward``. The third is the gated neuron with C = 0: its trace without its gate; the fourth has so many
+more of these that it learns as many numbers as the gated network."""
+N_PIXELS, N_CLASSES = 64, 10
 RATE_WEIGHT = 200.0
 """Of the squared deviation from the target rate in the loss."""
 
-Task = tuple[GatingConfig, str, int]
+Task = tuple[GatingConfig, str, str, int]
 Perturbation = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
@@ -77,36 +82,47 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
 
     config = checked(GatingConfig, values)
     results = Results("gating", config)
-    results.collect(train, [(config, arm, seed) for arm in ARMS for seed in config.seeds])
+    results.collect(
+        train, [(config, coding, arm, seed) for coding in config.codings for arm in ARMS for seed in config.seeds]
+    )
     clean = results.runs
     results.runs = [
-        Run(f"{kind} {strength:g}", r.arm, r.seed, {"accuracy": r.measured["perturbed"][kind][k]})
+        Run(f"{r.setting}, {kind} {strength:g}", r.arm, r.seed, {"accuracy": r.measured["perturbed"][kind][k]})
+        for coding in config.codings
         for kind, strengths in {"clean": [0.0], **config.strengths}.items()
-        for k, strength in enumerate(strengths) for r in clean
+        for k, strength in enumerate(strengths) for r in clean if r.setting == coding
     ]  # fmt: skip
+    shown = [
+        f"{c}, {kind} {s[-1]:g}" for c in config.codings for kind, s in {"clean": [0.0], **config.strengths}.items()
+    ]
     table = results.table(
-        dict.fromkeys(results.settings, BASE),
-        "Accuracy on held-out digits as spikes, under perturbations unseen in training.",
+        dict.fromkeys(shown, BASE),
+        "Accuracy on held-out digits as spikes, clean and under the strongest of each perturbation unseen in training (the others: figures "
+        "and results.json).",
     )
     figures = []
-    for kind, strengths in config.strengths.items():
-        curves = {
-            arm: {0.0: results.values("clean 0", arm)} | {s: results.values(f"{kind} {s:g}", arm) for s in strengths}
-            for arm in ARMS
-        }
-        figures.append(
-            (
-                f"{kind}: held-out accuracy over strength.",
-                arms_over(curves, xlabel=f"{kind}, strength", ylabel="Held-out accuracy [%]"),
+    for coding in config.codings:
+        for kind, strengths in config.strengths.items():
+            curves = {
+                arm: {0.0: results.values(f"{coding}, clean 0", arm)}
+                | {s: results.values(f"{coding}, {kind} {s:g}", arm) for s in strengths}
+                for arm in ARMS
+            }
+            drawn = arms_over(
+                curves, xlabel=f"{kind}, strength", ylabel="Held-out accuracy [%]", title=f"{coding} coding"
             )
-        )
+            figures.append((f"{coding} coding, {kind}: held-out accuracy over strength.", drawn))
     matched = {
-        arm: {what: [r.measured[what] for r in clean if r.arm == arm] for what in ("validation", "rate", "epochs", "parameters")} for arm in ARMS
+        f"{coding}, {arm}": {
+            what: [r.measured[what] for r in clean if (r.setting, r.arm) == (coding, arm)]
+            for what in ("validation", "accuracy", "rate", "epochs", "parameters")
+        }
+        for coding in config.codings for arm in ARMS
     }  # fmt: skip
-    findings = [_finding(results, kind, strengths) for kind, strengths in config.strengths.items()]
+    findings = [_finding(results, coding, kind, s) for coding in config.codings for kind, s in config.strengths.items()]
     findings += [
-        f"{arm}: validation accuracy at the stop {100 * np.mean(m['validation']):.1f} %, {np.mean(m['rate']):.3f} spikes per hidden cell and "
-        f"step on clean input, {np.mean(m['epochs']):.0f} epochs, {m['parameters'][0]} parameters."
+        f"{arm}: validation accuracy at the stop {100 * np.mean(m['validation']):.1f} %, held-out {100 * np.mean(m['accuracy']):.1f} %, "
+        f"{np.mean(m['rate']):.3f} spikes per hidden cell and step on clean input, {np.mean(m['epochs']):.0f} epochs, {m['parameters'][0]} parameters."
         for arm, m in matched.items()
     ]
     return results.write(folder, "Robustness of gated neurons", table, figures, findings, {"matched": matched})
@@ -114,11 +130,12 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
 
 def train(task: Task) -> Run:
     """One network, stopped at the target accuracy; accuracy for every perturbation, mean over repeats."""
-    config, arm, seed = task
+    config, coding, arm, seed = task
     data, steps = digits(seed), config.n_steps
     arguments = dict(ARMS[arm])
     gated = arguments.pop("gate", True)
-    circuit = load("feedforward", hidden=tuple(config.hidden), steps=steps, spikes=True, **arguments)
+    hidden = _as_many_parameters(config.hidden) if arguments.pop("wide", False) else tuple(config.hidden)
+    circuit = load("feedforward", hidden=hidden, steps=steps, spikes=True, **arguments)
     if not gated:
         circuit = circuit.with_parameters(
             {
@@ -130,10 +147,15 @@ def train(task: Task) -> Run:
         )
     network = to_torch(circuit, seed=seed, surrogate=config.training.surrogate)
 
-    def encoded(part: Part, offset: int) -> Part:
-        return Part(rate_spikes(part.images, steps, config.input_rate, 1000 * seed + offset), part.labels)
+    def spikes_of(images: np.ndarray, offset: int) -> np.ndarray:
+        if coding == "latency":
+            return latency_spikes(images, steps)
+        return rate_spikes(images, steps, config.input_rate, 1000 * seed + offset)
 
-    layers = [f"L{k}" for k in range(1, len(config.hidden) + 1)]
+    def encoded(part: Part, offset: int) -> Part:
+        return Part(spikes_of(part.images, offset), part.labels)
+
+    layers = [f"L{k}" for k in range(1, len(hidden) + 1)]
 
     def penalty(outputs: Outputs) -> Any:
         return RATE_WEIGHT * sum((outputs[name]["spikes"].mean() - config.target_rate) ** 2 for name in layers)
@@ -142,7 +164,7 @@ def train(task: Task) -> Run:
         network, encoded(data.train, 0), encoded(data.validation, 1), settings_of(config.training, steps), seed,
         encode=as_given, penalty=penalty, until=config.target_accuracy,
     )  # fmt: skip
-    clean = rate_spikes(data.test.images, steps, config.input_rate, 1000 * seed + 2)
+    clean = spikes_of(data.test.images, 2)
     perturbed: dict[str, list[float]] = {"clean": [_accuracy(network, clean, data.test.labels)]}
     for kind, strengths in config.strengths.items():
         perturbed[kind] = [
@@ -153,11 +175,24 @@ def train(task: Task) -> Run:
             for k, s in enumerate(strengths)
         ]  # fmt: skip
     _, outputs = predict(network, clean, as_given)
-    return Run("train", arm, seed, {
-        "accuracy": perturbed["clean"][0], "perturbed": perturbed, "validation": history.validation_accuracy[history.best],
+    return Run(coding, arm, seed, {
+        "accuracy": perturbed["clean"][0], "perturbed": perturbed, "validation": float(np.mean(history.validation_accuracy[-3:])),
         "rate": float(np.mean([outputs[n]["spikes"].mean().item() for n in layers])), "epochs": len(history.loss),
         "parameters": sum(p.numel() for p in network.parameters()),
     })  # fmt: skip
+
+
+def _as_many_parameters(hidden: list[int]) -> tuple[int, ...]:
+    """Layers as wide as needed to learn as many numbers without gates (one weight a synapse) as ``hidden`` does with them (two)."""
+    sizes = [N_PIXELS, *hidden]
+    wanted = sum(2 * a * b for a, b in pairwise(sizes)) + sizes[-1] * N_CLASSES
+
+    def learned(scale: float) -> int:
+        wide = [N_PIXELS, *(round(scale * n) for n in hidden)]
+        return sum(a * b for a, b in pairwise(wide)) + wide[-1] * N_CLASSES
+
+    scale = min(np.linspace(1, 2, 1001), key=lambda s: abs(learned(float(s)) - wanted))
+    return tuple(round(float(scale) * n) for n in hidden)
 
 
 def _accuracy(network: Any, spikes: np.ndarray, labels: np.ndarray) -> float:
@@ -165,12 +200,12 @@ def _accuracy(network: Any, spikes: np.ndarray, labels: np.ndarray) -> float:
     return accuracy(predicted, labels)
 
 
-def _finding(results: Results, kind: str, strengths: list[float]) -> str:
+def _finding(results: Results, coding: str, kind: str, strengths: list[float]) -> str:
     """Drops from each arm's own clean accuracy, against LIF and against the gated neuron without its gate."""
-    setting = f"{kind} {strengths[-1]:g}"
+    setting = f"{coding}, {kind} {strengths[-1]:g}"
 
     def drop(arm: str) -> np.ndarray:
-        return np.array(results.values("clean 0", arm)) - np.array(results.values(setting, arm))
+        return np.array(results.values(f"{coding}, clean 0", arm)) - np.array(results.values(setting, arm))
 
     parts = []
     for arm, baseline in ((a, b) for b in (BASE, CONTROL) for a in ARMS if a not in (BASE, b)):

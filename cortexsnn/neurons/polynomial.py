@@ -51,9 +51,10 @@ def polynomial(
     learned = range(degree + 1 if trainable else 0) if isinstance(trainable, bool) else trainable
     if not set(learned) <= set(range(degree + 1)):
         raise ValueError(f"expected trainable among 0 to {degree}, got {list(learned)}")
+    top = max((k for k in range(degree + 1) if c[k] or k in learned), default=0)
     reason = divergence(c, reset)
-    if reason is None and degree > 1 and set(learned) - {0, 1}:
-        reason = f"training can give c_{degree} a sign that lets large u grow ({_CONDITION})"
+    if reason is None and top in learned and top > 0:
+        reason = f"training can give c_{top} a value that lets large u grow ({_CONDITION if top > 1 else 'a slope of 1 or more'})"
     if guard is None and reason:
         warnings.warn(f"polynomial without a guard: {reason}; set guard: 2", stacklevel=2)
     horner = f"c_{degree}"
@@ -112,7 +113,10 @@ def quadratic(
         raise ValueError("expected threshold > 0, window > 0 and guard > 0 or none; correct the one that is not")
     identity = 1.0 if reading == "identity" else 0.0
     c = (a * u_rest * u_critical, identity - a * (u_rest + u_critical), a)
-    if guard is None and (reason := divergence(c, reset)):
+    reason = divergence(c, reset)
+    if reason is None and "a" in trainable:
+        reason = f"training can give a a sign that lets large u grow ({_CONDITION})"
+    if guard is None and reason:
         warnings.warn(f"quadratic without a guard: {reason}; set guard: 2", stacklevel=2)
     return {
         "description": f"Quadratic integrate-and-fire, reading {reading}.",

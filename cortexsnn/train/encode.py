@@ -42,3 +42,10 @@ def rate_spikes(images: np.ndarray, n_steps: int, most: float, seed: int) -> np.
     """
     draws = np.random.default_rng(seed).random((images.shape[0], n_steps, images.shape[1]))
     return (draws < most * images[:, None, :]).astype(np.float32)
+
+
+def latency_spikes(images: np.ndarray, n_steps: int) -> np.ndarray:
+    """One spike per pixel above 0, the earlier the brighter: step ``round((1 - x)(n_steps - 1))``; (sample, step, channel)."""
+    at = np.rint((1 - images) * (n_steps - 1)).astype(int)
+    spikes = np.arange(n_steps)[None, :, None] == at[:, None, :]
+    return (spikes & (images > 0)[:, None, :]).astype(np.float32)

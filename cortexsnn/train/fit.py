@@ -90,7 +90,8 @@ def fit(
     penalty : callable(outputs), optional
         A further term of the loss, from what the network returned.
     until : float, between 0 and 1, optional
-        Stop at the first epoch that reaches this validation accuracy, to compare networks at equal accuracy.
+        Stop at the first epoch whose validation accuracy, mean with the two epochs before, reaches this, and keep the weights of
+        that epoch: to compare networks at equal accuracy, without favouring a lucky epoch.
 
     Raises
     ------
@@ -132,10 +133,10 @@ def fit(
         history.loss.append(total / len(labels))
         _validate(network, name, validation, encode, history)
         reached = (history.validation_accuracy[-1], -history.validation_loss[-1])
-        if reached > best:
+        if until is not None or reached > best:
             best, history.best, kept = reached, epoch, copy.deepcopy(network.state_dict())
         report(epoch, history)
-        if until is not None and history.validation_accuracy[-1] >= until:
+        if until is not None and epoch >= 2 and np.mean(history.validation_accuracy[-3:]) >= until:
             break
     network.load_state_dict(kept)
     network.project()
