@@ -1,7 +1,7 @@
 """Layers of E and I cells put on top of each other: the common part of the lateral-inhibition circuits.
 
 A layer is two populations: E cells (spiking) and E // ratio I cells (graded, at steady state within the step), both driven by
-the layer before; I inhibits E of the same layer, one weight for the subtractive and the divisive part.
+the layer before; I inhibits E of the same layer, one weight for what is subtracted and for the divisor.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Stack:
 
     def layer(
         self, e: str, i: str, cells: int, excitatory: str, interneuron: str, kernel: int | None = None, stride: int = 1,
-        padding: int = 0, parameters: dict[str, Any] | None = None, divisive: bool = True, port: str | None = None,
+        padding: int = 0, parameters: dict[str, Any] | None = None, divides: bool = True, port: str | None = None,
     ) -> None:  # fmt: skip
         """Add an E/I layer on top; it becomes the source of the next.
 
@@ -71,7 +71,7 @@ class Stack:
             Of a convolutional layer; I to E is then a 1 x 1 convolution.
         parameters : mapping, optional
             Of the E cells.
-        divisive : bool
+        divides : bool
             Whether I divides as well as subtracts.
         port : str, optional
             One signed port of E for excitation and subtraction, in place of I_EE and I_sub.
@@ -89,7 +89,7 @@ class Stack:
                 "pre": self.source, "post": post, "port": target, "connect": connect, "trainable": True,
                 "weight": self._start(fan_in),
             }  # fmt: skip
-        deliver = {port or "I_sub": "r"} | ({"I_div": "g_I*r"} if divisive else {})
+        deliver = {port or "I_sub": "r"} | ({"I_div": "g_I*r"} if divides else {})
         self.projections[f"{i}_{e}"] = {
             "pre": i, "post": e, "deliver": deliver, "connect": {"conv2d": {"kernel": 1}} if kernel else "all",
             "trainable": True, "weight": 1.0 / n_i, "gradient_scale": 1.0 / fan_in if self.scale_gradient else 1.0,
@@ -97,7 +97,7 @@ class Stack:
         if self.initialise:
             self.initialisation.append({
                 "rule": "ei", "excitatory": f"{self.source}_{e}", "to_inhibitory": f"{self.source}_{i}", "inhibitory": f"{i}_{e}",
-                **({"gain": f"{i}.g_I"} if divisive else {}), **({"fan_in": fan_in} if kernel else {}),
+                **({"gain": f"{i}.g_I"} if divides else {}), **({"fan_in": fan_in} if kernel else {}),
             })  # fmt: skip
         self.source, self.shape = e, (cells, *place)
 
@@ -134,11 +134,11 @@ class Stack:
         if not self.populations:
             raise InputError(f"{self.name}: expected at least one layer, got none")
         self.neurons.update(
-            ei_readout=piece("ei_readout"), ei_readout_interneuron=piece("ei_interneuron", divisive=False)
+            ei_readout=piece("ei_readout"), ei_readout_interneuron=piece("ei_interneuron", divides=False)
         )
         if len(self.shape) == 3:
             self.shape = (self.shape[0] * self.shape[1] * self.shape[2],)
-        self.layer("out", "I_out", n_classes, "ei_readout", "ei_readout_interneuron", divisive=False)
+        self.layer("out", "I_out", n_classes, "ei_readout", "ei_readout_interneuron", divides=False)
 
     def circuit(self, description: str, sources: tuple[str, ...], steps: int) -> Circuit:
         """The finished circuit: a real-valued input, the layers, ``out`` as read-out."""
@@ -164,10 +164,12 @@ class Stack:
         InputError
             The layer would have no E or no I cells.
         """
-        if self.ratio < 1 or cells // self.ratio < 1:
+        if self.ratio < 1:
+            raise InputError(f"{self.name}: expected a ratio of at least 1 E cell per I cell, got {self.ratio}")
+        if cells // self.ratio < 1:
             raise InputError(
-                f"{self.name}: layer {layer} with {cells} E cells and ratio {self.ratio} has {cells // max(self.ratio, 1)} I cells; "
-                f"give it at least {max(self.ratio, 1)} E cells or a smaller ratio"
+                f"{self.name}: layer {layer} with {cells} E cells and ratio {self.ratio} has no I cells; "
+                f"give it at least {self.ratio} E cells or a smaller ratio"
             )
         return cells // self.ratio
 

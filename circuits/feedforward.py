@@ -41,8 +41,11 @@ def build(
         No layer, or a neuron without such a port.
     """
     hidden = tuple(int(n) for n in hidden)
-    if not hidden or min(hidden) < 1 or not pieces:
-        raise InputError(f"feedforward: expected at least one layer and one piece, got {hidden} and {len(pieces)}")
+    if not hidden or min(hidden) < 1 or not pieces or n_inputs < 1 or n_classes < 1:
+        raise InputError(
+            f"feedforward: expected at least one piece, one input, one class and one cell in every layer, got {len(pieces)}, {n_inputs}, "
+            f"{n_classes} and {hidden}"
+        )
     parts = {str(p.get("piece", f"piece_{k}")): dict(expanded(p)) for k, p in enumerate(pieces)}
     ports = {port for part in parts.values() for port in part.get("ports", {})}
     targets = [port for port in ("x", "g_in", "h_in") if port in ports]

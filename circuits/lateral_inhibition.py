@@ -74,18 +74,18 @@ def build(
         raise InputError(f"lateral_inhibition: residual sums need hidden layers of one size, got {hidden}")
     stack = Stack("lateral_inhibition", "image", (n_inputs,), ratio, scale_gradient, initialise)
     stack.neurons["ei_excitatory"] = _excitatory(divisor, leak, straight_through, batch_norm)
-    stack.neurons["ei_interneuron"] = piece("ei_interneuron", divisive=not batch_norm)
+    stack.neurons["ei_interneuron"] = piece("ei_interneuron", divides=not batch_norm)
     for k, size in enumerate(hidden, start=1):
         before = stack.source
         stack.layer(
             f"E{k}", f"I{k}", size, "ei_excitatory", "ei_interneuron", parameters={"tau": float(tau)},
-            divisive=not batch_norm, port="x" if batch_norm else None,
+            divides=not batch_norm, port="x" if batch_norm else None,
         )  # fmt: skip
         if residual and k > 1:
             stack.relay(f"S{k}", before)
     stack.readout(n_classes)
     return stack.circuit(
-        "Feed-forward E/I layers: graded fast interneurons, subtractive and divisive inhibition, Dale's law.",
+        "Feed-forward E/I layers: graded fast interneurons whose inhibition is subtracted and in the divisor, Dale's law.",
         SOURCES,
         steps,
     )

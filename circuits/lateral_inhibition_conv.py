@@ -44,6 +44,11 @@ def build(
         raise InputError("lateral_inhibition_conv: expected at least one layer and a shape (channels, rows, columns)")
     if not tau >= 1:
         raise InputError(f"lateral_inhibition_conv: expected tau >= 1 step, got {tau:g}")
+    beyond = sorted(k for k in pool if not 1 <= k <= len(channels))
+    if beyond:
+        raise InputError(
+            f"lateral_inhibition_conv: pool names layer {beyond[0]}; there are layers 1 to {len(channels)}"
+        )
     stack = Stack("lateral_inhibition_conv", "image", tuple(shape), ratio)
     stack.neurons.update(ei_excitatory=piece("ei_excitatory"), ei_interneuron=piece("ei_interneuron"))
     for k, cells in enumerate(channels, start=1):

@@ -20,5 +20,5 @@ def build(leak: float = 0.1, **arguments: Any) -> Circuit:
     circuit = lateral_inhibition.build(divisor="leak", leak=leak, **arguments)
     return circuit.model_copy(update={
         "name": "lateral_inhibition_local",
-        "description": "Feed-forward E/I layers whose divisive inhibition has a leak term and no layer-wide reduction; Dale's law.",
+        "description": "Feed-forward E/I layers with a leak in the divisor and no layer-wide reduction; Dale's law.",
     })  # fmt: skip

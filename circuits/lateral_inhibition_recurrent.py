@@ -70,7 +70,11 @@ def build(
         A layer without E or I cells.
     """
     hidden = tuple(int(n) for n in hidden)
-    if not hidden or ratio < 1 or min(hidden) // ratio < 1 or n_inputs < 1 or n_classes < 1:
+    if ratio < 1 or n_inputs < 1 or n_classes < 1:
+        raise InputError(
+            f"lateral_inhibition_recurrent: expected ratio, n_inputs and n_classes of at least 1, got {ratio}, {n_inputs} and {n_classes}"
+        )
+    if not hidden or min(hidden) // ratio < 1:
         raise InputError(
             f"lateral_inhibition_recurrent: every layer needs at least ratio = {ratio} cells, got {hidden}; enlarge it or lower ratio"
         )

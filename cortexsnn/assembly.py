@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from . import expression as ex
 from .dimensions import check_dimensions
@@ -49,7 +49,7 @@ class _Assembly(NameTable):
 
     def __init__(self, pieces: Mapping[str, Neuron], population: Population, report: Report) -> None:
         super().__init__(self._counted(report))
-        self.found = 0
+        self.found = self.beside = 0
         self.pieces, self.population = pieces, population
         self.subexpressions: dict[str, str] = {}
         self.where: dict[str, str] = {}  # path of each ODE and subexpression, for messages
@@ -70,15 +70,15 @@ class _Assembly(NameTable):
             self._read_piece(name, piece)
         parameters = self._merge_parameters()
         initial = {k: v for piece in self.pieces.values() for k, v in piece.initial.items()}
-        self._override(parameters, self.population.parameters)
+        self._beside(lambda: self._override(parameters, self.population.parameters))
         initial.update(self.population.initial)
         ports: dict[str, Port] = {k: v for piece in self.pieces.values() for k, v in piece.ports.items()}
         self._name_ports()
         states = self._name_states(parameters, initial, ports)
-        self._check_ports(ports, states)
+        self._beside(lambda: self._check_ports(ports, states))
         reductions = self._reductions()
         output = self._output(states)
-        if self.found:
+        if self.found > self.beside:
             return None
         # Formed after the update: only after_reset and other populations may read it.
         formed = {output.target: self.dimensions.pop(output.target)} if output else {}
@@ -114,6 +114,18 @@ class _Assembly(NameTable):
             method=self._single("method"),
             dimensions=self.dimensions,
         )
+
+    def explained(self, message: str) -> str:
+        """An unknown name may be one that another piece was expected to bring: say which pieces there are."""
+        if len(self.pieces) > 1 and "unknown name '" in message:
+            return f"{message} The pieces here are {' and '.join(self.pieces)}."
+        return message
+
+    def _beside(self, check: Callable[[], None]) -> None:
+        """A check whose problems leave all names and dimensions known, so that what reads them can be checked all the same."""
+        before = self.found
+        check()
+        self.beside += self.found - before
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -354,6 +366,12 @@ class _Assembly(NameTable):
         if value is None:
             return None
         path = self._path_of("refractory")
+        for name, piece in self.pieces.items():
+            if value in piece.trainable:
+                self.report(
+                    f"neurons.{name}.trainable.{value}",
+                    f"'{value}' is the refractory period, which counts whole steps and has no gradient; leave it out",
+                )
         if isinstance(value, str) and ex.is_name(value):
             if value not in parameters or self.dimensions[value] != TIME:
                 wanted = "a time such as '2 ms' or the name of a parameter that is a time"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError
+from .errors import EngineError, InputError
 from .lower import lower
 from .realise import realise
 from .spec import Array, Circuit, to_plain
@@ -45,8 +45,12 @@ def to_torch(
     ------
     SpecError, EngineError
     """
+    import torch
+
     from .emit.to_torch import Network
 
+    if dtype not in (None, torch.float32, torch.float64):
+        raise EngineError(f"dtype: expected torch.float32 or torch.float64, got {dtype!r:.60}")
     program = lower(validate(circuit))
     realisation = realise(circuit, seed)
     training = training_of(circuit, realisation)
@@ -130,8 +134,11 @@ def initialise(network: Network, batch: Any) -> None:
     UserWarning
         The circuit lists none, and nothing happens.
     """
+    from .emit.to_torch import Network
     from .train.initialise import initialise as run
 
+    if not isinstance(network, Network):
+        raise InputError(f"network: expected what to_torch returns, got {type(network).__name__}")
     if not network.training_data.initialisation:
         warnings.warn(
             "the circuit lists no layers under 'initialisation', so initialise does nothing; see docs/format.md",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
 import os
 import shlex
 import shutil
@@ -38,8 +39,11 @@ def _hydra() -> None:
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
+    said, terminal = io.StringIO(), sys.stderr
+
     @hydra.main(version_base="1.3", config_path="pkg://cortexsnn.configs", config_name="main")
     def job(config: DictConfig) -> None:
+        sys.stderr = terminal
         from hydra.core.hydra_config import HydraConfig
 
         command = shlex.join(["cortexsnn", *HydraConfig.get().overrides.task])
@@ -47,10 +51,18 @@ def _hydra() -> None:
         _run_or_exit(values, OmegaConf.to_yaml(config, resolve=True))
 
     try:
-        job()
+        with contextlib.redirect_stderr(said):
+            job()
     except SystemExit as stop:
-        # Hydra has printed its own message about a key or experiment it does not know.
-        sys.exit(USER_ERROR if stop.code == 1 else stop.code)
+        if said.getvalue().strip():
+            _exit(_one_line(said.getvalue()))
+        sys.exit(stop.code)
+
+
+def _one_line(text: str) -> str:
+    """What Hydra says of a key or an experiment that it does not know, without its advice for developers of Hydra programs."""
+    kept = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
+    return " ".join(" ".join(kept).split())[:600]
 
 
 def _run_or_exit(values: Mapping[str, Any], resolved: str) -> None:

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from .errors import UnitError, unknown
-from .grammar import CONSTANTS, integer_power, parse, shorten
+from .grammar import CONSTANTS, integer_power, names, parse, shorten
 from .units import DIMENSIONLESS, Dimension, coherent_name, describe, is_unit, multiply, parse_unit
 
 _KEEPING = ("abs",)
@@ -33,7 +33,17 @@ def check_dimensions(expression: str, variables: Mapping[str, Dimension]) -> Dim
     UnitError
         Inconsistent units or an unknown name; quotes the part of the expression.
     """
-    return _Walk(variables).dimension(parse(expression))
+    tree = parse(expression)
+    strange = sorted(n for n in names(tree) if n not in variables and n not in CONSTANTS and not is_unit(n))
+    if strange:
+        told = unknown("name", strange[0], sorted(variables))
+        noise = (
+            "; noise terms (xi) are not supported, drive the cell by an input"
+            if any(n.startswith("xi") for n in strange)
+            else ""
+        )
+        raise UnitError(told + (f" Unknown as well: {', '.join(strange[1:])}." if strange[1:] else "") + noise)
+    return _Walk(variables).dimension(tree)
 
 
 class _Walk:
@@ -72,8 +82,6 @@ class _Walk:
             return self.variables[name]
         if name in CONSTANTS:
             return DIMENSIONLESS
-        if not is_unit(name):
-            raise UnitError(unknown("name", name, sorted(self.variables)))
         return parse_unit(name).dimension
 
     def call(self, node: ast.expr, name: str, args: list[ast.expr]) -> Dimension:

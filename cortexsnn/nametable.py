@@ -81,9 +81,13 @@ class NameTable:
         try:
             function(*arguments)
         except (UnitError, ExpressionError) as error:
-            self.report(path, str(error))
+            self.report(path, self.explained(str(error)))
             return False
         return True
+
+    def explained(self, message: str) -> str:
+        """A problem in the words of whoever fills the table."""
+        return message
 
 
 def hidden_names(ports: Mapping[str, Port], n_odes: int) -> set[str]:

@@ -97,6 +97,8 @@ def realise(circuit: Circuit, seed: int = 0) -> Realisation:
     InputError
         The seed is no integer >= 0, or a drawn rate exceeds one spike per step.
     """
+    if not isinstance(circuit, Circuit):
+        raise InputError(f"circuit: expected a Circuit, got {type(circuit).__name__}; load one with cortexsnn.load")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed: expected an integer >= 0, got {seed!r:.60}")
     dt = expect(circuit.dt, TIME)

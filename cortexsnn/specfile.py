@@ -183,6 +183,9 @@ def save(circuit: Circuit, path: str | Path) -> Path:
     from ruamel.yaml.representer import SafeRepresenter
     from safetensors.numpy import save
 
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path: expected the name of a YAML file, got {type(path).__name__}")
+
     class Representer(SafeRepresenter):
         """ruamel's own, which stays as it is."""
 

@@ -54,6 +54,8 @@ class Array:
             found = {"U": "texts", "S": "texts", "c": "complex numbers"}.get(array.dtype.kind, f"{array.dtype} entries")
             hint = "; write {values: [1, 2], unit: ms}" if found == "texts" else ""
             raise InputError(f"expected real numbers and no {found}{hint}")
+        if isinstance(values, list | tuple) and array.dtype.kind != "b" and any(isinstance(v, bool) for v in values):
+            raise InputError("expected numbers, got true or false among them; write 1 or 0 where you mean them")
         if array.dtype.kind == "f":
             array = array.astype(np.float64)
         self.values = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -83,6 +85,8 @@ class _Model(ModelMetaclass):
     """Building a part of a circuit raises our error; pydantic builds nested parts without coming by here."""
 
     def __call__(cls, /, *args: Any, **fields: Any) -> Any:
+        if args:
+            raise InputError(f"{cls.__name__} takes its fields by name; write {cls.__name__}(**mapping)")
         try:
             return super().__call__(*args, **fields)
         except ValidationError as error:
@@ -93,6 +97,9 @@ class Frozen(BaseModel, metaclass=_Model):
     """A part of a circuit: frozen, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise InputError(f"{name}: a circuit is frozen; use circuit.with_parameters for a changed copy")
 
 
 # -- plain fields: nothing is converted silently ("no" is not False, "400" not 400, True not 1) ----------------------

@@ -32,6 +32,8 @@ def dimension_of(value: Number) -> Dimension:
         It cannot be read, or a distribution misses an argument, has one too many, or mixes units.
     """
     if isinstance(value, Array):
+        if value.values.dtype.kind == "b":
+            raise UnitError("expected numbers, got true and false; write 1 and 0 where you mean them")
         bad = np.argwhere(~np.isfinite(value.values))
         if len(bad):
             where = ", ".join(map(str, bad[0])) or "0"

@@ -116,6 +116,8 @@ def verify(
     ------
     SpecError, InputError, EngineError, NumericalError
     """
+    if not isinstance(engines, Iterable):
+        raise InputError(f"engines: expected names such as ('numpy', 'torch'), got {engines!r:.60}")
     chosen = list(dict.fromkeys(map(split_engine, [engines] if isinstance(engines, str) else engines)))
     if len(chosen) < 2:
         found = ", ".join(dict.fromkeys(name for name, _ in chosen)) or "none"

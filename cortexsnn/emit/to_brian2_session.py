@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,8 +93,39 @@ def _run(network: Any, duration_ms: float, folder: str | None) -> None:
     with np.errstate(all="ignore"):  # both branches of a where are computed
         network.run(duration_ms * b2.ms, namespace={})
     if folder:
-        try:
-            b2.device.build(directory=folder, compile=True, run=True, clean=False, with_output=False)
-        except RuntimeError as error:
-            log = Path(folder) / "results" / "stdout.txt"
-            raise EngineError(f"the compiled Brian2 program failed: {error!s:.200} (see {log})") from None
+        with _interrupts() as interrupted:
+            try:
+                b2.device.build(directory=folder, compile=True, run=True, clean=False, with_output=False)
+            except RuntimeError as error:
+                if interrupted:
+                    raise KeyboardInterrupt from None  # the terminal has stopped the compiler, too
+                said = _last_words(Path(folder))
+                raise EngineError(f"the compiled Brian2 program failed: {error!s:.120}{said}") from None
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Notes ctrl-C, whatever Brian2 makes of it; in another thread than the main one signals cannot be watched."""
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note if callable(before) else before)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _last_words(folder: Path) -> str:
+    """The end of what the program printed, on one line; the folder does not outlive the run. The compiler writes to the terminal."""
+    with contextlib.suppress(OSError):
+        text = " ".join((folder / "results" / "stdout.txt").read_text(errors="replace").split())
+        return f"; it said: …{text[-300:]}" if text else ""
+    return ""

@@ -30,7 +30,7 @@ def ei_drive(
     local = divisor == "leak"
     used = "g_leak + I_div" if local else "straight_through(where(I_div == 0, m, I_div), I_div)"
     found: dict[str, Any] = {
-        "description": "Excitation minus subtractive inhibition, over divisive inhibition.",
+        "description": "Excitation minus inhibition, over inhibition.",
         "equations": f"I_used = {used} : 1\ndrive = g_E*(I_EE - I_sub)/I_used + b_E : 1",
         "adds": {port: "drive"},
         "ports": {"I_EE": EXCITATORY, "I_sub": INHIBITORY, "I_div": INHIBITORY},
@@ -60,7 +60,7 @@ def ei_excitatory(
     del found["adds"]
     return {
         **found,
-        "description": "Spiking E cell: (excitation - subtractive) / divisive inhibition, leak 1/tau per step, soft reset.",
+        "description": "Spiking E cell: (excitation - inhibition) / inhibition, leak 1/tau per step, soft reset.",
         "update": "u = (1 - 1/tau)*u + drive",
         "threshold": "u >= 1",
         "reset": "u -= 1",
@@ -68,20 +68,20 @@ def ei_excitatory(
     }
 
 
-def ei_interneuron(divisive: bool = True) -> dict[str, Any]:
-    """Fast graded I cell, at steady state within the step: ``r = max(0, x)``; ``g_I`` weighs its divisive effect.
+def ei_interneuron(divides: bool = True) -> dict[str, Any]:
+    """Fast graded I cell, at steady state within the step: ``r = max(0, x)``; ``g_I`` weighs its part in the divisor.
 
     Parameters
     ----------
-    divisive : bool
+    divides : bool
         Whether there is a trainable ``g_I``; the read-out's interneurons only subtract.
     """
     return {
         "description": "Fast graded I cell.",
         "ports": {"x": EXCITATORY},
         "output": "r = clip(x, 0, inf)",
-        "parameters": {"g_I": 1.0} if divisive else {},
-        "trainable": {"g_I": {"per": "neuron", "min": 0}} if divisive else {},
+        "parameters": {"g_I": 1.0} if divides else {},
+        "trainable": {"g_I": {"per": "neuron", "min": 0}} if divides else {},
     }
 
 

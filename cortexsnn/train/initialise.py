@@ -54,7 +54,8 @@ def _initialise_layer(network: Network, rule: Initialisation, x: torch.Tensor) -
     mean, square, variance = (float(v) for v in (x.mean(), (x * x).mean(), samples.var(dim=0).mean()))
     if not (mean > 0 and variance > 0):
         warnings.warn(
-            f"the input of '{rule.excitatory}' is silent or constant; E-I Init assumes one spike per step and cell",
+            f"the input of '{rule.excitatory}' has mean {mean:g} and variance {variance:g} over the batch, E-I Init needs both above 0 (several "
+            "different samples that are not negative); it assumes one spike per step instead",
             stacklevel=3,
         )
         mean = square = 1 / d

@@ -367,10 +367,10 @@ def test_pieces_that_clash_name_both(pieces: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("lateral_inhibition", {"hidden": (3,)}, "layer E1 with 3 E cells and ratio 4 has 0 I cells"),
+        ("lateral_inhibition", {"hidden": (3,)}, "layer E1 with 3 E cells and ratio 4 has no I cells"),
         ("lateral_inhibition", {"hidden": ()}, "at least one hidden layer"),
         ("lateral_inhibition", {"hidden": (8, 16), "residual": True}, "need hidden layers of one size"),
-        ("lateral_inhibition_conv", {"channels": (2,)}, "layer E1 with 2 E cells and ratio 4 has 0 I cells"),
+        ("lateral_inhibition_conv", {"channels": (2,)}, "layer E1 with 2 E cells and ratio 4 has no I cells"),
         (
             "lateral_inhibition_conv",
             {"shape": (1, 5, 5), "pool": (1,)},
@@ -433,6 +433,6 @@ def test_a_silent_batch_is_refused_and_a_silent_layer_survives() -> None:
         cx.initialise(network, {"image": torch.zeros(3, 5, 8, dtype=torch.float64)})
     muted = circuit.with_parameters({"populations.E1.parameters.b_E": -50.0})
     network = cx.to_torch(muted, dtype=torch.float64)
-    with pytest.warns(UserWarning, match="silent or constant"):
+    with pytest.warns(UserWarning, match="E-I Init needs both above 0"):
         cx.initialise(network, {"image": torch.rand(3, 5, 8, dtype=torch.float64)})
     assert all(bool(torch.isfinite(p).all()) for p in network.parameters())

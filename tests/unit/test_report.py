@@ -62,7 +62,7 @@ def full(text: str = "plain") -> ReportContent:
         ],
         fidelity=[
             FidelityRow(
-                setting=text, accuracy=0.9, spikes_differing=0.1, rate_ks=0.2, rate_ks_seeds=0.1, note=text
+                setting=text, accuracy=0.9, spikes_differing=0.1, rate_ks=0.2, activity=text, note=text
             )
         ],
         confusion=Confusion(counts=np.array([[3, 1], [0, 0]]), labels=[text, "b"], engine=text),
@@ -79,7 +79,7 @@ def full(text: str = "plain") -> ReportContent:
                 epoch=1, loss=1, validation_accuracy=0.5, validation_loss=1, seed=0, seconds=2, chosen=True
             )
         ],
-        timings=[TimingRow(text, 0.005, text)],
+        timings=[TimingRow(text, 0.005)],
         provenance=Provenance(
             command=text, versions={text: text}, seeds={text: text}, hashes={text: text}, machine=text,
             config=text,
