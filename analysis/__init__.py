@@ -1,4 +1,4 @@
-"""Measures on recordings: rates, irregularity, distances between two recordings.
+"""Measures on recordings: statistics of spikes and states, distances, statistical fidelity, exchange with other formats.
 
 Everything here sees recordings as xarray and nothing else. The figures live in
 ``cortexsnn.analysis.figures``, imported by whoever draws: this package itself loads no matplotlib.
@@ -8,13 +8,22 @@ from .balance import ei_balance as ei_balance
 from .balance import synaptic_current as synaptic_current
 from .bursts import bursts as bursts
 from .bursts import plateaus as plateaus
+from .calcium import INDICATORS as INDICATORS
+from .calcium import Indicator as Indicator
+from .calcium import fluorescence as fluorescence
+from .contrasts import mismatch_contrast as mismatch_contrast
+from .contrasts import responsive_cells as responsive_cells
+from .contrasts import split_half_effect as split_half_effect
 from .correlation import mean_correlation as mean_correlation
 from .correlation import pairwise_correlation as pairwise_correlation
 from .correlation import signal_and_noise_correlation as signal_and_noise_correlation
 from .counts import fano_factor as fano_factor
+from .dimensionality import participation_ratio as participation_ratio
+from .dimensionality import principal_components as principal_components
 from .distance import distances as distances
 from .distance import ks_distance as ks_distance
 from .distance import seed_spread as seed_spread
+from .distance import wasserstein_distance as wasserstein_distance
 from .distance import wilson_interval as wilson_interval
 from .fidelity import BOUNDS as BOUNDS
 from .fidelity import Bound as Bound
@@ -24,9 +33,17 @@ from .fidelity import fidelity_curve as fidelity_curve
 from .gain import Line as Line
 from .gain import effect_of_inhibition as effect_of_inhibition
 from .gain import gain_and_offset as gain_and_offset
+from .information import count_entropy as count_entropy
+from .information import entropy as entropy
+from .information import mutual_information as mutual_information
+from .information import spatial_information as spatial_information
 from .intervals import intervals as intervals
 from .intervals import isi_cv as isi_cv
 from .intervals import local_variation as local_variation
+from .neo_exchange import from_neo as from_neo
+from .neo_exchange import to_neo as to_neo
+from .nwb_exchange import from_nwb as from_nwb
+from .nwb_exchange import to_nwb as to_nwb
 from .paired import Difference as Difference
 from .paired import Estimate as Estimate
 from .paired import estimate as estimate
@@ -36,9 +53,32 @@ from .rates import neuron_rates as neuron_rates
 from .rates import population_rates as population_rates
 from .rates import psth as psth
 from .rates import spike_trains as spike_trains
+from .representation import linear_cka as linear_cka
+from .representation import procrustes_distance as procrustes_distance
+from .representation import representational_similarity as representational_similarity
+from .representation import response_matrix as response_matrix
+from .representation import rsa as rsa
 from .spectra import rate_spectrum as rate_spectrum
 from .spectra import spike_field_coherence as spike_field_coherence
+from .spike_files import read_spikes as read_spikes
+from .spike_metrics import van_rossum as van_rossum
+from .spike_metrics import victor_purpura as victor_purpura
+from .spike_profiles import isi_distance as isi_distance
+from .spike_profiles import spike_distance as spike_distance
+from .spike_times import from_times as from_times
 from .statistics import activity_statistics as activity_statistics
 from .synchrony import population_fano as population_fano
 from .synchrony import synchrony as synchrony
+from .tables import from_pandas as from_pandas
+from .tables import to_pandas as to_pandas
+from .train_distance import train_distance as train_distance
+from .train_distance import train_distances as train_distances
 from .trains import spiking_populations as spiking_populations
+from .tuning import d_prime as d_prime
+from .tuning import direction_selectivity as direction_selectivity
+from .tuning import lifetime_sparseness as lifetime_sparseness
+from .tuning import orientation_selectivity as orientation_selectivity
+from .tuning import population_sparseness as population_sparseness
+from .tuning import preference as preference
+from .tuning import roc_area as roc_area
+from .tuning import tuning_curves as tuning_curves

@@ -10,7 +10,8 @@ import xarray as xr
 
 from ..errors import InputError, unknown
 from ..recording import SPIKES
-from .tables import Labels, bins, from_times, library, neuron_names, selected, since, spikes_of, trial_names
+from .exchange import library, neuron_names, selected, spikes_of, trial_names
+from .spike_times import Labels, bins, from_times, since
 from .trains import trains
 
 # Our coherent units in the spelling of `quantities`. A table, since that package would evaluate any text as code.

@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 
 from ..errors import CheckpointError, InputError, unknown
-from .tables import Labels, from_times, library, neuron_names, selected, since, spikes_of, trial_names
+from .exchange import library, neuron_names, selected, spikes_of, trial_names
+from .spike_times import Labels, from_times, since
 from .trains import stable_order, to_steps, trains
 
 

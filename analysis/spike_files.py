@@ -14,7 +14,8 @@ import xarray as xr
 from ..errors import InputError
 from .neo_exchange import from_neo, read_neo
 from .nwb_exchange import from_nwb
-from .tables import COLUMNS, Labels, find_columns, from_pandas
+from .spike_times import Labels
+from .tables import COLUMNS, find_columns, from_pandas
 
 TEXT = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 """Ending of a text file -> what separates its columns."""

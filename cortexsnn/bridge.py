@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .errors import EngineError, InputError
+from .errors import InputError
 from .lower import lower
 from .realise import realise
 from .spec import Array, Circuit, to_plain
@@ -45,12 +45,8 @@ def to_torch(
     ------
     SpecError, EngineError
     """
-    import torch
-
     from .emit.to_torch import Network
 
-    if dtype not in (None, torch.float32, torch.float64):
-        raise EngineError(f"dtype: expected torch.float32 or torch.float64, got {dtype!r:.60}")
     program = lower(validate(circuit))
     realisation = realise(circuit, seed)
     training = training_of(circuit, realisation)

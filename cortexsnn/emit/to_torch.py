@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from ..errors import InputError, unknown
+from ..errors import EngineError, InputError, unknown
 from ..expression import compile_tree
 from ..job import SPIKES, Events, Job, Traces, numerical_error
 from ..lower import constants as hoisted_numbers
@@ -89,7 +89,9 @@ class Network(torch.nn.Module):
         derivative: str = "atan", detach_reset: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        dtype = dtype or torch.float32
+        dtype = torch.float32 if dtype is None else dtype
+        if dtype not in (torch.float32, torch.float64):
+            raise EngineError(f"dtype: expected torch.float32 or torch.float64, got {dtype!r:.60}")
         self.program, self.realisation, self.training_data, self.dtype = program, realisation, training, dtype
         self.surrogate, self.probes = derivative, dict[str, tuple[str, ...]]()
         bump = surrogate(derivative)

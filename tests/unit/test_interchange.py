@@ -19,7 +19,8 @@ from cortexsnn.analysis import tables
 from cortexsnn.analysis.neo_exchange import from_neo, read_neo, to_neo
 from cortexsnn.analysis.nwb_exchange import from_nwb, to_nwb
 from cortexsnn.analysis.spike_files import read_spikes
-from cortexsnn.analysis.tables import bins, from_pandas, from_times, to_pandas
+from cortexsnn.analysis.spike_times import bins, from_times
+from cortexsnn.analysis.tables import from_pandas, to_pandas
 from cortexsnn.errors import CheckpointError, InputError
 from synthetic import make_recording, poisson
 

@@ -12,17 +12,11 @@ import pytest
 from scipy import stats
 
 from cortexsnn import recording as recording_module
-from cortexsnn.analysis import train_distance as module
+from cortexsnn.analysis import ragged, spike_metrics
 from cortexsnn.analysis.distance import distances, wasserstein_distance
-from cortexsnn.analysis.train_distance import (
-    KINDS,
-    isi_distance,
-    spike_distance,
-    train_distance,
-    train_distances,
-    van_rossum,
-    victor_purpura,
-)
+from cortexsnn.analysis.spike_metrics import van_rossum, victor_purpura
+from cortexsnn.analysis.spike_profiles import isi_distance, spike_distance
+from cortexsnn.analysis.train_distance import KINDS, train_distance, train_distances
 from cortexsnn.errors import InputError
 from cortexsnn.recording import Events, from_events
 from synthetic import make_recording, poisson, two_populations
@@ -299,7 +293,8 @@ def test_batches_and_pieces_and_storage_change_nothing(kind: str, monkeypatch: p
     a[:, :, 3] = True
     whole = train_distance(make_recording({"E": a}), make_recording({"E": b}), "E", kind, **SCALES[kind])
     pairs = train_distances(make_recording({"E": a}), "E", kind, **SCALES[kind])
-    monkeypatch.setattr(module, "BATCH", 50)
+    for module in (ragged, spike_metrics):
+        monkeypatch.setattr(module, "BATCH", 50)
     monkeypatch.setattr("cortexsnn.analysis.trains.PIECE", 37)
     monkeypatch.setattr(recording_module, "DENSE_LIMIT", 0)
     events_a, events_b = (
