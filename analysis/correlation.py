@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ..errors import InputError
+from .kernels import shared_counts
 from .trains import labelled, trains
 
 MIN_SPIKES = 10
@@ -57,10 +58,11 @@ def pairwise_correlation(
     if measure not in ("correlation", "covariance"):
         raise InputError(f"measure: expected 'correlation' or 'covariance', got {measure!r}.")
     found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
-    counts = found.binned(found.steps(bin_ms, "bin_ms")).tocsc().astype(float)
+    counts = found.binned(found.steps(bin_ms, "bin_ms"))
     n_bins, n = counts.shape
-    total = np.asarray(counts.sum(axis=0)).reshape(-1)
-    variance = _covariance(np.asarray(counts.multiply(counts).sum(axis=0)).reshape(-1), total, total, n_bins)
+    total = np.bincount(counts.indices, counts.data, minlength=n)
+    squares = np.bincount(counts.indices, counts.data.astype(float) ** 2, minlength=n)
+    variance = _covariance(squares, total, total, n_bins)
     defined = (total >= max(min_spikes, 1)) & (variance > 0)
     scale = np.sqrt(np.where(defined, variance, np.nan)) if measure == "correlation" else np.where(defined, 1.0, np.nan)
     if n_pairs is None and n <= ALL_PAIRS:
@@ -72,6 +74,7 @@ def pairwise_correlation(
         array = xr.DataArray(values, dims=("neuron", "neuron_b"))
     else:
         a, b = _pairs(n, n_pairs or SAMPLED_PAIRS, seed)
+        counts = counts.tocsc().astype(float)
         shared = np.concatenate(
             [
                 np.asarray(counts[:, a[k : k + _BLOCK]].multiply(counts[:, b[k : k + _BLOCK]]).sum(axis=0)).reshape(-1)
@@ -174,14 +177,19 @@ def _covariance(products: np.ndarray, a: np.ndarray, b: np.ndarray, n: int) -> n
     return np.asarray((products * n - a * b) / (n * (n - 1)))
 
 
-def _products(counts: sparse.csc_array) -> np.ndarray:
+def _products(counts: sparse.csr_array) -> np.ndarray:
     """``counts.T @ counts``, dense (neuron, neuron): sparse where few bins are filled, else block by block."""
     n_bins, n = counts.shape
+    compiled = shared_counts()
+    if compiled is not None and counts.nnz <= _DENSE_SHARE * n_bins * n:
+        once = np.zeros((n, n))
+        compiled(counts.indptr, counts.indices, counts.data.astype(float), once)
+        return once + once.T - np.diag(np.diag(once))
     if counts.nnz <= _DENSE_SHARE * n_bins * n:
-        return np.asarray((counts.T @ counts).toarray())
-    rows, products = counts.tocsr(), np.zeros((n, n))
+        return np.asarray((counts.T @ counts).toarray(), dtype=float)
+    products = np.zeros((n, n))
     for first in range(0, n_bins, _BLOCK):
-        block = rows[first : first + _BLOCK].toarray()
+        block = counts[first : first + _BLOCK].toarray().astype(float)
         products += block.T @ block
     return products
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
+from .kernels import interval_sums
 from .trains import Piece, Trains, labelled, trains
 
 MIN_INTERVALS = 10
@@ -62,11 +63,16 @@ class IntervalMoments:
         return np.asarray(3 * self.local / np.where(enough, self.n_pairs, np.nan))
 
 
-def interval_moments(found: Trains) -> IntervalMoments:
-    """Moments of the intervals of all trains."""
-    moments = IntervalMoments(found.n_trains)
-    for piece in found.pieces():
-        moments.add(piece)
+def interval_moments(found: Trains, *, pairs: bool = True) -> IntervalMoments:
+    """Moments of the intervals of all trains; without those of pairs, a compiled loop may do it."""
+    moments, compiled = IntervalMoments(found.n_trains), None if pairs else interval_sums()
+    if compiled is None:
+        for piece in found.pieces():
+            moments.add(piece)
+        return moments
+    last = np.full(found.n_trains, -1, dtype=np.int64)
+    for train, step in found.raw():
+        compiled(train, step, last, moments.n, moments.total, moments.squares)
     return moments
 
 
@@ -151,6 +157,7 @@ def _of_moments(
     if least < 2:
         raise InputError(f"min_intervals: {least} given; a measure of variation needs at least 2.")
     found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
-    values = measure(interval_moments(found), least).reshape(found.n_trials, found.n_neurons)  # type: ignore[operator]
+    moments = interval_moments(found, pairs=measure is not IntervalMoments.cv)
+    values = measure(moments, least).reshape(found.n_trials, found.n_neurons)  # type: ignore[operator]
     array = xr.DataArray(values, dims=("trial", "neuron"))
     return labelled(array, name, "1", population, min_intervals=least, n_defined=int(np.isfinite(values).sum()))

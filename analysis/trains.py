@@ -60,6 +60,11 @@ class Trains:
     dt_ms: float
 
     @property
+    def all_steps(self) -> int:
+        """Length of the whole recording."""
+        return int(self.node["spikes"].sizes["step"] if "spikes" in self.node else self.node.attrs["n_steps"])
+
+    @property
     def n_steps(self) -> int:
         return self.stop - self.start
 
@@ -95,20 +100,28 @@ class Trains:
             )
         return width
 
-    def pieces(self) -> Iterator[Piece]:
-        """All spikes, a piece at a time; every train's spikes come in order of time over the pieces."""
+    def raw(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Train and step of all spikes as they are stored, in order of trial and time, a piece at a time."""
         for trial, step, neuron in self._dense() if "spikes" in self.node else self._events():
-            inside = (step >= self.start) & (step < self.stop)
-            if not inside.all():
+            if self.start > 0 or self.stop < self.all_steps:
+                inside = (step >= self.start) & (step < self.stop)
                 trial, step, neuron = trial[inside], step[inside], neuron[inside]
             if step.size:
-                yield self._sorted(trial, step, neuron)
+                train = neuron if self.n_trials == 1 else trial.astype(np.int64) * self.n_neurons + neuron
+                yield train, step if self.start == 0 else step - self.start
+
+    def pieces(self) -> Iterator[Piece]:
+        """All spikes, a piece at a time, by train; every train's spikes come in order of time over the pieces."""
+        for train, step in self.raw():
+            order = stable_order(train, self.n_trains)
+            train = train[order]
+            yield Piece(train, step[order].astype(np.int32), np.flatnonzero(np.diff(train, prepend=-1)))
 
     def counts(self) -> np.ndarray:
         """Spikes of every train, int64, (trial, neuron)."""
         found = np.zeros(self.n_trains, dtype=np.int64)
-        for piece in self.pieces():
-            found[piece.present] += np.diff(np.append(piece.starts, piece.step.size))
+        for train, _ in self.raw():
+            found += np.bincount(train, minlength=self.n_trains)
         return found.reshape(self.n_trials, self.n_neurons)
 
     def binned(self, width: int) -> sparse.csr_array:
@@ -116,12 +129,15 @@ class Trains:
         n_bins = self.n_steps // width
         shape = (self.n_trials * n_bins, self.n_neurons)
         found = sparse.csr_array(shape, dtype=np.int32)
-        for piece in self.pieces():
-            at = piece.step // width
-            kept = at < n_bins
-            trial, neuron = np.divmod(piece.train[kept], self.n_neurons)
-            ones = np.ones(trial.size, dtype=np.int32)
-            found = found + sparse.coo_array((ones, (trial * n_bins + at[kept], neuron)), shape=shape).tocsr()
+        for train, step in self.raw():
+            at = step // width
+            if n_bins * width < self.n_steps:
+                kept = at < n_bins
+                train, at = train[kept], at[kept]
+            trial, neuron = (0, train) if self.n_trials == 1 else np.divmod(train, self.n_neurons)
+            ones = np.ones(train.size, dtype=np.int32)
+            piece = sparse.coo_array((ones, (trial * n_bins + at, neuron)), shape=shape).tocsr()
+            found = piece if found.nnz == 0 else found + piece
         return found
 
     def _dense(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -137,13 +153,6 @@ class Trains:
         columns = [self.node[name] for name in EVENTS]
         for first in range(0, columns[0].size, PIECE):
             yield tuple(c[first : first + PIECE].values for c in columns)  # type: ignore[misc]
-
-    def _sorted(self, trial: np.ndarray, step: np.ndarray, neuron: np.ndarray) -> Piece:
-        train = trial.astype(np.int64) * self.n_neurons + neuron
-        order = stable_order(train, self.n_trains)
-        train, step = train[order], (step[order] - self.start).astype(np.int32)
-        starts = np.flatnonzero(np.diff(train, prepend=-1))
-        return Piece(train, step, starts)
 
 
 def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, stop_ms: float | None = None) -> Trains:
@@ -172,7 +181,7 @@ def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, st
             "Add 'spikes' to the probes of this population."
         )
     dt = dt_ms(recording)
-    n_steps = int(node["spikes"].sizes["step"] if "spikes" in node else node.attrs["n_steps"])
+    n_steps = Trains(node, population, 0, 0, dt).all_steps
     start = to_steps(start_ms, dt, "start_ms")
     stop = n_steps if stop_ms is None else to_steps(stop_ms, dt, "stop_ms")
     if not 0 <= start < stop <= n_steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,3 +145,116 @@ def test_every_trainable_number_by_finite_differences(pieces: dict[str, Any]) ->
     assert torch.autograd.gradcheck(loss, tuple(leaves.values()))
     moved = [bool((g != 0).any()) for g in torch.autograd.grad(loss(*leaves.values()), list(leaves.values()))]
     assert sum(moved) >= len(moved) / 2  # what acts through spikes alone has no gradient here
+
+
+ROWS = {"x": [[1, 1], [1, 0], [0, 1], [1, 1], [0, 1], [1, 0]]}
+GATE = {"g_in": [[0.1, 0.02], [0.05, 0.15]], "h_in": [[0.5, 0.2], [0.3, 0.6]]}
+BACK = {"g_in": [[0.1, 0.2], [0.15, 0.05]], "h_in": [[0.1, 0.2], [0.3, 0.1]]}
+EI = {"I_EE": [[0.6, 0.2], [0.4, 0.9]], "I_sub": [[0.1, 0.2], [0.2, 0.1]], "I_div": [[0.5, 0.3], [0.4, 0.6]]}
+EI_ROWS = {f"x_{port}": [[0.5, 0.2], [0.3, 0.6], [0.4, 0.1]] for port in EI}
+EI_SOURCES = {"x_I_EE": "excitatory", "x_I_sub": "inhibitory", "x_I_div": "inhibitory", "cell": "excitatory"}
+CONDUCTANCES = {"x_g_e": ROWS["x"], "x_g_i": ROWS["x"][::-1]}
+
+
+def ei(*pieces: str, divisor: str) -> Cell:
+    made = {name: piece(name, **({} if name == "lif" else {"divisor": divisor})) for name in pieces}
+    return Cell(made, 2, EI, EI_ROWS, transmitters=EI_SOURCES)
+
+
+def gated(recurrent: bool = False, **arguments: Any) -> Cell:
+    ports = ("g_in",) if arguments.get("form") == "simplified" else ("g_in", "h_in")
+    back = {port: BACK[port] for port in ports} if recurrent else {}
+    weights = {port: GATE[port] for port in ports}
+    return Cell({"cell": piece("dynamic_gating", tau_s=2.0, **arguments)}, 2, weights, ROWS, "spikes", back)
+
+
+def learns(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {**fields, "trainable": {name: {} for name in names}}
+
+
+def distal(spikes: bool) -> Cell:
+    soma = learns(piece("lif_units", refractory="0 ms"), "tau_m", "R", "E_L", *(("V_R",) if spikes else ()))
+    top = learns(piece("distal_prediction"), "a_p", "b_x", "tau_d", "R_d", "E_d", "g_c", *(("b_s",) if spikes else ()))
+    weights = {"I": [[9000.0 if spikes else 90.0, 150.0], [200.0, 250.0]], "I_d": [[30.0, 20.0], [10.0, 40.0]]}
+    return Cell({"soma": soma, "top": top}, 2, weights, ROWS, "spikes", units={"I": "pA", "I_d": "pA"})
+
+
+def adaptive_exponential(spikes: bool) -> Cell:
+    names = ("C", "g_L", "E_L", "V_T", "Delta_T", "a", "tau_w", *(("V_R", "b") if spikes else ()))
+    fields = learns(piece("adaptive_exponential"), *names)
+    gain = 20.0 if spikes else 1.0
+    weights = {"I": [[900.0 * gain, 1200.0], [700.0, 500.0]]}
+    return Cell({"cell": fields}, 2, weights, ROWS, "spikes", units={"I": "pA"})
+
+
+def conductances(spikes: bool) -> Cell:
+    fields = learns(piece("conductance_gating"), "C_m", "g_L", "E_e", "E_i", "tau_e", "tau_i")
+    weights = {"g_e": [[40.0 if spikes else 2.0, 3.0], [1.0, 2.0]], "g_i": [[1.0, 2.0], [3.0, 1.0]]}
+    sources = {"x_g_e": "excitatory", "x_g_i": "inhibitory", "cell": "excitatory"}
+    return Cell(
+        {"cell": fields}, 2, weights, CONDUCTANCES, "spikes", units={"g_e": "nS", "g_i": "nS"}, transmitters=sources
+    )
+
+
+def discrete(fields: dict[str, Any], gain: float, **initial: float) -> Cell:
+    weights = {"x": [[0.4 * gain, 0.1], [0.3, 0.2 * gain]]}
+    return Cell({"cell": {**fields, "initial": initial}}, 2, weights, {"x": [[0.6, 0.7], [0.2, 0.5], [0.9, 0.4]]})
+
+
+SMOOTH: dict[str, tuple[Cell, bool]] = {
+    # cells, and whether they fire
+    "E/I drive, layer minimum": (ei("lif", "ei_drive", divisor="layer_minimum"), False),
+    "E/I drive, leak": (ei("lif", "ei_drive", divisor="leak"), False),
+    "E/I cell, layer minimum": (ei("ei_excitatory", divisor="layer_minimum"), True),
+    "E/I cell, leak": (ei("ei_excitatory", divisor="leak"), False),
+    "complementary": (discrete(learns(piece("complementary_lif"), "tau"), 1.0, c=0.4), False),
+    "complementary, spiking": (discrete(learns(piece("complementary_lif"), "tau"), 4.0), True),
+    "adaptive": (discrete(learns(piece("adaptive_lif"), "tau", "beta", "tau_b", "v_th"), 1.0, b=0.5), False),
+    "adaptive, spiking": (discrete(learns(piece("adaptive_lif"), "tau", "beta", "tau_b", "v_th"), 8.0), True),
+    "adaptive exponential": (adaptive_exponential(False), False),
+    "adaptive exponential, spiking": (adaptive_exponential(True), True),
+    "distal prediction": (distal(False), False),
+    "distal prediction, spiking": (distal(True), True),
+    "conductances": (conductances(False), False),
+    "conductances, spiking": (conductances(True), True),
+    "sigmoid gate": (gated(phi="sigmoid", threshold=10.0), False),
+    "sigmoid gate, simplified": (
+        gated(phi="sigmoid", form="simplified", trainable=("reversal",), threshold=10.0),
+        False,
+    ),
+    "recurrent gate": (gated(True), True),
+    "recurrent sigmoid gate": (gated(True, phi="sigmoid"), True),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_cells_and_synapses_by_finite_differences(name: str) -> None:
+    """The distance to threshold, to every weight and every trainable number, each in units of its own size.
+
+    With a surrogate that is zero off the threshold the derivative is exact between spikes: a number that is moved a
+    little moves the membrane, before and after a reset, but no spike. What acts through spikes that were fired stays:
+    weights of recurrent synapses, the adaptation of a threshold, the depth of a reset.
+    """
+    cell, fires = SMOOTH[name]
+    cell = replace(cell, trainable=True)
+    network = cx.to_torch(cell.circuit(), dtype=torch.float64, surrogate=OFF)
+    network.probes = {"cell": ("distance",)}
+    rows = {k: torch.from_numpy(v) for k, v in cell.rows().items()}
+    base = {key: p.detach().clone() for key, p in network.named_parameters()}
+    size = {key: torch.where(p == 0, torch.ones_like(p), p.abs()) for key, p in base.items()}
+    scale = network.dynamics["cell"].step.threshold_scale or 1.0
+
+    fired: list[int] = []
+
+    def distance(*moved: torch.Tensor) -> torch.Tensor:
+        values = {key: base[key] + size[key] * m for key, m in zip(base, moved, strict=True)}
+        outputs, _ = torch.func.functional_call(network, values, (rows,))
+        fired.append(int(outputs["cell"]["spikes"].sum()))
+        return outputs["cell"]["distance"] / scale
+
+    leaves = tuple(torch.zeros_like(p).requires_grad_() for p in base.values())
+    assert torch.autograd.gradcheck(distance, leaves, atol=1e-7, rtol=1e-5)
+    assert set(fired) == {fired[0]}, "a spike moved: finite differences have no meaning"
+    assert fired[0] >= 2 if fires else fired[0] == 0
+    for key, gradient in zip(base, torch.autograd.grad(distance(*leaves).pow(2).sum(), leaves), strict=True):
+        assert bool((gradient.abs() > 1e-6).any()), key

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ import cortexsnn as cx
 
 ROOT = Path(__file__).parents[2]
 FORMAT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+MECHANISMS = (ROOT / "docs" / "mechanisms.md").read_text(encoding="utf-8")
 CIRCUITS = {
     text.split("\n", 1)[0].removeprefix("name: "): text
-    for text in re.findall(r"```yaml\n(name:.*?)```", FORMAT, re.DOTALL)
+    for text in re.findall(r"```yaml\n(name:.*?)```", FORMAT + MECHANISMS, re.DOTALL)
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -25,7 +28,7 @@ def load(name: str, folder: Path) -> cx.Circuit:
 
 
 def test_every_yaml_block_is_a_circuit() -> None:
-    assert len(CIRCUITS) == FORMAT.count("```yaml") >= 4
+    assert len(CIRCUITS) == (FORMAT + MECHANISMS).count("```yaml") >= 5
 
 
 @pytest.mark.parametrize("name", CIRCUITS)
@@ -40,6 +43,19 @@ def test_shown_program_is_the_one_that_runs(tmp_path: Path) -> None:
     assert shown
     for name, text in shown:
         assert text == str(cx.lower(load(name, tmp_path)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["training", "analysis"])
+def test_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    code = re.search(r"<!-- run -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert code
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code[1]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert set(ran.stdout.split()) == {"True"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -149,3 +149,25 @@ def test_a_prediction_formed_before_the_threshold_gives_other_numbers(reading: s
     changed = example("early", Cell(early, inputs=PREDICTION_INPUT), PREDICTION[reading])
     with pytest.raises(AssertionError):
         changed.check(record(changed.job(), "numpy"))
+
+
+EARLY = {
+    "A": {"u_pre": [0.75, 1.5, 0.5625, 1.0625], "spikes": [0, 1, 0, 1]},
+    "B": {"u_pre": [0.75, 1.3125, 0.3125, 0.734375], "spikes": [0, 1, 0, 0]},
+    "C": {"u_pre": [0.75, 0.9375, 0.5625, 0.578125], "spikes": [0, 0, 0, 0]},
+}
+"""PREDICTION with p[t] made from x[t+1] in place of x[t], by hand; the last step is followed by silence."""
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch", "brian2"])
+@pytest.mark.parametrize("reading", EARLY)
+def test_a_prediction_that_knows_the_next_input_gives_other_numbers(reading: str, engine: str) -> None:
+    knowing = piece("self_prediction", reading=reading, history="x_next")
+    pieces = {"lif": piece("lif"), "prediction": {**knowing, "ports": {"x_next": {"kind": "pulse"}}}}
+    x = PREDICTION_INPUT["x"]
+    cell = Cell(pieces, weights={"x": [[1.0]], "x_next": [[1.0]]}, inputs={"x": x, "x_x_next": [*x[1:], 0.0]})
+    shifted = example(f"{reading}, next input", cell, EARLY[reading])
+    recording = record(shifted.job(), engine)
+    shifted.check(recording)
+    with pytest.raises(AssertionError):
+        example("as published", cell, PREDICTION[reading]).check(recording)

@@ -45,7 +45,10 @@ class Example:
 class Cell:
     """A population ``cell`` of one neuron model, driven through its ports by inputs with fixed weights.
 
-    weights : port -> (channel, neuron) matrix; one input ``x_<port>`` per port, or one input ``x`` for all ports in ``shared``.
+    weights : port -> (channel, neuron) matrix; its input is ``x_<port>`` where there is one, else ``x`` for all ports.
+    recurrent : port -> (neuron, neuron) matrix of the cells onto themselves, one step later.
+    units : port -> unit of its weights.
+    transmitters : name of an input, or ``cell`` -> transmitter; mixed unless stated.
     """
 
     pieces: Mapping[str, Mapping[str, Any]]
@@ -53,27 +56,39 @@ class Cell:
     weights: Mapping[str, Any] = field(default_factory=lambda: {"x": [[1.0]]})
     inputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     kind: str = "current"
+    recurrent: Mapping[str, Any] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    transmitters: Mapping[str, str] = field(default_factory=dict)
+    trainable: bool = False
 
     def circuit(self) -> cx.Circuit:
-        projections, inputs = {}, {}
-        for name, rows in self.inputs.items():
-            inputs[name] = {
+        inputs = {
+            name: {
                 "size": np.asarray(rows).reshape(len(rows), -1).shape[1],
                 "kind": self.kind,
-                "transmitter": "mixed",
+                "transmitter": self.transmitters.get(name, "mixed"),
             }
+            for name, rows in self.inputs.items()
+        }
+        projections = {}
         for port, matrix in self.weights.items():
-            w = np.asarray(matrix, dtype=float)
-            pre, post = np.indices(w.shape).reshape(2, -1)
             source = f"x_{port}" if f"x_{port}" in self.inputs else "x"
-            projections[f"w_{port}"] = {
-                "pre": source, "post": "cell", "port": port, "weight": w.ravel(),
-                "connect": {"edges": {"pre": pre, "post": post}},
-            }  # fmt: skip
+            projections[f"w_{port}"] = self._projection(source, port, matrix)
+        for port, matrix in self.recurrent.items():
+            projections[f"r_{port}"] = {**self._projection("cell", port, matrix), "delay": "1 ms"}
+        transmitter = self.transmitters.get("cell", "mixed")
         return cx.Circuit(
             name="hand", dt="1 ms", neurons=dict(self.pieces), inputs=inputs, projections=projections,
-            populations={"cell": {"size": self.size, "neuron": list(self.pieces), "transmitter": "mixed"}},
+            populations={"cell": {"size": self.size, "neuron": list(self.pieces), "transmitter": transmitter}},
         )  # fmt: skip
+
+    def _projection(self, source: str, port: str, matrix: Any) -> dict[str, Any]:
+        w = np.asarray(matrix, dtype=float)
+        pre, post = np.indices(w.shape).reshape(2, -1)
+        return {
+            "pre": source, "post": "cell", "port": port, "connect": {"edges": {"pre": pre, "post": post}},
+            "weight": {"values": w.ravel(), "unit": self.units.get(port, "1")}, "trainable": self.trainable,
+        }  # fmt: skip
 
     def rows(self) -> dict[str, np.ndarray]:
         return {name: np.asarray(rows, dtype=float).reshape(len(rows), 1, -1) for name, rows in self.inputs.items()}
