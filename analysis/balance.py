@@ -109,5 +109,5 @@ def _state(recording: xr.DataTree, population: str, variable: str) -> xr.DataArr
     if variable not in recording[population].data_vars:
         known = map(str, recording[population].data_vars)
         raise InputError(f"recording.{population}: {unknown('variable', variable, known)}")
-    found: xr.DataArray = recording[population][variable]
+    found: xr.DataArray = recording.children[population].to_dataset()[variable]
     return found

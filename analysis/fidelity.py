@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -197,9 +197,8 @@ def _units(recordings: Recordings, settings: Mapping[str, object]) -> tuple[xr.D
     several = [recordings] if isinstance(recordings, xr.DataTree | xr.DataArray) else list(recordings)
     if not several:
         raise InputError("recordings: expected at least one, got none.")
-    found = [
-        _selected(r, settings) if isinstance(r, xr.DataArray) else activity_statistics(r, **settings) for r in several
-    ]  # type: ignore[arg-type]
+    measure: Any = activity_statistics
+    found = [_selected(r, settings) if isinstance(r, xr.DataArray) else measure(r, **settings) for r in several]
     if len(found) == 1:
         return found[0].rename(trial="unit").transpose("unit", "population", "statistic"), "trial"
     if any(list(f["population"].values) != list(found[0]["population"].values) for f in found):
@@ -224,7 +223,7 @@ def _table(a: xr.DataArray, b: xr.DataArray, paired: bool, bounds: Mapping[str, 
     tail = (1 - level) / 2 / max(1, shape[0] * shape[1])
     for at in np.ndindex(shape):
         x, y = a.values[:, at[0], at[1]], b.values[:, at[0], at[1]]
-        row = _compared(x, y, paired, limits[at[1]], bool(relative[at[1]]), tail)
+        row = _compared(x, y, paired, float(limits[at[1]]), bool(relative[at[1]]), tail)
         for key, value in row.items():
             if key == "n":
                 n[at] = value

@@ -141,10 +141,10 @@ def psth(
     counts, n_bins = found.binned(width), found.n_steps // width
     if per == "neuron":
         total = sum(counts[k * n_bins : (k + 1) * n_bins].toarray().T for k in range(found.n_trials))
-        rate, dims = np.asarray(total, dtype=float) / found.n_trials, ("neuron", "bin")
+        rate, dims = np.asarray(total, dtype=float) / found.n_trials, ["neuron", "bin"]
     else:
         by_trial = np.asarray(counts.sum(axis=1)).reshape(found.n_trials, n_bins) / found.n_neurons
-        rate, dims = (by_trial, ("trial", "bin")) if per == "trial" else (by_trial.mean(axis=0), ("bin",))
+        rate, dims = (by_trial, ["trial", "bin"]) if per == "trial" else (by_trial.mean(axis=0), ["bin"])
     time = start_ms + np.arange(n_bins) * width * found.dt_ms
     histogram = xr.DataArray(
         rate / (width * found.dt_ms / 1000), dims=dims, coords={"time": ("bin", time, {"units": "ms"})}

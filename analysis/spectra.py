@@ -93,7 +93,7 @@ def _field(found: Trains, field: xr.DataArray | str) -> np.ndarray:
     if isinstance(field, str):
         if field not in found.node.data_vars:
             raise InputError(f"field: {unknown('variable', field, map(str, found.node.data_vars))}")
-        field = found.node[field].mean("neuron")
+        field = xr.DataArray(found.node[field].mean("neuron"))
     if set(field.dims) != {"trial", "step"}:
         raise InputError(f"field: expected the dimensions trial and step, got {', '.join(map(str, field.dims))}.")
     values = np.asarray(field.transpose("trial", "step").values, dtype=float)[:, found.start : found.stop]

@@ -45,7 +45,7 @@ class Trains:
 
     Parameters
     ----------
-    node : xarray.DataTree
+    node : xarray.Dataset
         The population's node.
     population : str
     start, stop : int
@@ -53,7 +53,7 @@ class Trains:
     dt_ms : float
     """
 
-    node: xr.DataTree
+    node: xr.Dataset
     population: str
     start: int
     stop: int
@@ -173,7 +173,7 @@ def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, st
     """
     if population not in recording.children:
         raise InputError(f"recording: {unknown('population', population, recording.children)}")
-    node = recording[population]
+    node = recording.children[population].to_dataset()
     if "spikes" not in node.data_vars and EVENTS[0] not in node.data_vars:
         held = ", ".join(map(str, node.data_vars)) or "nothing"
         raise InputError(

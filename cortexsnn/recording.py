@@ -16,8 +16,9 @@ import numpy as np
 import xarray as xr
 
 from .errors import CheckpointError, InputError
-from .job import SPIKES, Job, Traces
+from .job import SPIKES as SPIKES
 from .job import Events as Events
+from .job import Job, Traces
 from .program import PopulationStep
 
 DENSE_LIMIT = 200_000_000
@@ -154,12 +155,12 @@ def _in_order(name: str, given: Events, limits: tuple[int, int, int]) -> Events:
     key.sort()
     twice = np.flatnonzero(np.diff(key) == 0)
     if twice.size:
-        rest, cell = divmod(int(key[twice[0]]), limits[2])
+        before, cell = divmod(int(key[twice[0]]), limits[2])
         raise InputError(
-            f"{name}: neuron {cell} spikes twice in step {rest % limits[1]} of trial {rest // limits[1]}; use a smaller dt_ms"
+            f"{name}: neuron {cell} spikes twice in step {before % limits[1]} of trial {before // limits[1]}; use a smaller dt_ms"
         )
-    rest, neuron = np.divmod(key, limits[2])
-    trial, step = np.divmod(rest, limits[1])
+    row, neuron = np.divmod(key, limits[2])
+    trial, step = np.divmod(row, limits[1])
     return Events(trial.astype(np.int32), step.astype(np.int32), neuron.astype(np.int32))
 
 

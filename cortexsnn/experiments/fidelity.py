@@ -166,7 +166,7 @@ def _table(circuit: Circuit, config: FidelityConfig, compared: Mapping[tuple[str
     rows = []
     for (sweep, value), found in compared.items():
         t = found.table
-        share = (np.abs(t["difference"]) / t["bound"]).values
+        share = np.abs(t["difference"].values) / t["bound"].values
         if np.isfinite(share).any():
             p, s = np.unravel_index(int(np.nanargmax(share)), share.shape)
             worst = t.isel(population=p, statistic=s)

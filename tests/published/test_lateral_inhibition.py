@@ -171,7 +171,7 @@ def test_scaling_excitation_leaves_the_layer_alone() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("divisor", ["layer_minimum", "leak"])
 def test_without_inhibition_and_with_a_divisor_of_one_it_is_a_lif_neuron(divisor: str, engine: str) -> None:
-    """u = u/2 + W_EE x + b: the published cell with 1 sent to I_div, the local one with a leak of 1; W and b are exact."""
+    """u = u/2 + W_EE x + b: the published cell with 1 sent to I_div, the local one with a leak of 1; W, b exact."""
     random = np.random.default_rng(4)
     w, b = random.integers(0, 6, (6, 8)) / 16, random.integers(-4, 8, 8) / 16
     rows = (random.random((60, 1, 6)) < 0.4).astype(float)
@@ -248,7 +248,7 @@ def trained() -> cx.Circuit:
 
 
 def test_no_sign_changes_in_training(trained: cx.Circuit) -> None:
-    """Straight after a step of the optimiser: weights, g_E and g_I are >= 0, some of each held at exactly 0; b_E is free."""
+    """Straight after a step of the optimiser: weights, g_E and g_I are >= 0, some of each held at 0; b_E is free."""
     plain = to_plain(trained)
     weights = {name: np.asarray(p["weight"].values) for name, p in plain["projections"].items()}
     gains = {

@@ -122,14 +122,20 @@ def test_without_conductances_the_clamped_gate_is_a_lif_neuron(engine: str) -> N
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_more_input_never_opens_the_gate_less(engine: str) -> None:
+    """And the gate stays in [0, 1]: strong conductances hold it at 0, negative ones at 1."""
     neuron = {"cell": piece("dynamic_gating", threshold=1e9)}
+
+    def rho(rows: np.ndarray, c: float) -> np.ndarray:
+        weights = {"g_in": np.full((6, 8), c), "h_in": WEIGHTS}
+        return np.asarray(run(neuron, rows, ("rho",), weights=weights, engine=engine)["rho"].values)
+
     more = np.maximum(SPIKES, np.random.default_rng(1).random(SPIKES.shape) < 0.3)
-    few, many = (run(neuron, rows, ("rho",), weights=GATED, engine=engine)["rho"].values for rows in (SPIKES, more))
+    few, many = rho(SPIKES, 0.2), rho(more, 0.2)
     assert (many <= few).all()
     assert (many < few).any()
-    assert 0 <= many.min() <= few.max() <= 1
-    silent = run(neuron, np.zeros((5, 6)), ("rho",), weights=GATED, engine=engine)["rho"].values
-    np.testing.assert_allclose(silent, 0.9)
+    assert many.min() == 0 < few.max() <= 1
+    assert rho(SPIKES, -0.2).max() == 1
+    np.testing.assert_allclose(rho(np.zeros((5, 6)), 0.2), 0.9)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -155,7 +161,7 @@ def test_the_simplified_form_is_the_full_one_with_proportional_weights(engine: s
 
 
 def two_reversals(feedforward: float = 1.0, recurrent: float = 1.0) -> dict[str, Any]:
-    """The published recurrent s-DGN, which the catalogue does not hold: recurrent synapses have a reversal of their own."""
+    """The published recurrent s-DGN, which the catalogue does not hold: recurrent synapses with a reversal of their own."""
     fields = piece("dynamic_gating", form="simplified", reversal=feedforward, trainable=("reversal",))
     update = fields["update"].replace("g = lambda_s*g + g_in", "g = lambda_s*g + g_in\ng_r = lambda_s*g_r + r_in")
     update = update.replace("(g_l + g)", "(g_l + g + g_r)").replace("E_rev*g ", "(E_rev*g + E_rec*g_r) ")
@@ -189,7 +195,7 @@ PUBLISHED_COUNTS = {"lif": (92_160, 108_544), "simplified": (92_308, 108_820), "
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("name", PUBLISHED_COUNTS)
 def test_parameter_counts_are_the_published_ones(name: str, recurrent: bool) -> None:
-    """No biases; the head is a layer of the same neuron without recurrence: it has conductances and reversals as well."""
+    """No biases; the head is a layer of the same neuron, without recurrence: it has conductances and reversals too."""
     neuron, ports = {
         "lif": (piece("lif"), ["x"]),
         "gated": (piece("dynamic_gating"), ["g_in", "h_in"]),
