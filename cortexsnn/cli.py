@@ -46,7 +46,8 @@ def _hydra() -> None:
         sys.stderr = terminal
         from hydra.core.hydra_config import HydraConfig
 
-        command = shlex.join(["cortexsnn", *HydraConfig.get().overrides.task])
+        given = [o for o in HydraConfig.get().overrides.task if not o.startswith("output=")]  # a place, not a setting
+        command = shlex.join(["cortexsnn", *given])
         values = {**OmegaConf.to_container(config, resolve=True), "command": command}  # type: ignore[dict-item]
         _run_or_exit(values, OmegaConf.to_yaml(config, resolve=True))
 

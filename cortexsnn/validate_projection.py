@@ -118,14 +118,19 @@ class ProjectionCheck:
         if bool(projection.port) == bool(projection.deliver):
             self.report("port", "expected either port: name or deliver: {port: expression}; give one of them")
             return
+        if model is None:
+            return
+        for port_name in projection.deliver or (projection.port or "",):
+            if port_name not in model.ports:
+                field = f"deliver.{port_name}" if projection.deliver else "port"
+                self.report(field, unknown(f"port of '{post}'", port_name, model.ports))
         factor, factor_dimension = self._default_factor(pre)
-        if model is None or factor is None:
+        if factor is None:
             return
         for port_name, text in (projection.deliver or {projection.port or "": factor}).items():
             field = f"deliver.{port_name}" if projection.deliver else "port"
             port = model.ports.get(port_name)
             if port is None:
-                self.report(field, unknown(f"port of '{post}'", port_name, model.ports))
                 continue
             self._check_receptor(field, pre, port)
             dimension = self._factor_dimension(field, text, pre, model) if projection.deliver else factor_dimension

@@ -161,7 +161,7 @@ def test_the_simplified_form_is_the_full_one_with_proportional_weights(engine: s
 
 
 def two_reversals(feedforward: float = 1.0, recurrent: float = 1.0) -> dict[str, Any]:
-    """The published recurrent s-DGN, which the catalogue does not hold: recurrent synapses with a reversal of their own."""
+    """The published recurrent s-DGN, which the catalogue does not hold: recurrent synapses reverse elsewhere."""
     fields = piece("dynamic_gating", form="simplified", reversal=feedforward, trainable=("reversal",))
     update = fields["update"].replace("g = lambda_s*g + g_in", "g = lambda_s*g + g_in\ng_r = lambda_s*g_r + r_in")
     update = update.replace("(g_l + g)", "(g_l + g + g_r)").replace("E_rev*g ", "(E_rev*g + E_rec*g_r) ")

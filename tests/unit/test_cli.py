@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cortexsnn as cx
@@ -159,3 +160,40 @@ def test_doctor_lists_engines() -> None:
     from cortexsnn.doctor import report
 
     assert "engine numpy                    yes" in report()
+
+
+def test_inputs_come_from_a_file_and_the_report_names_its_command(tmp_path: Path) -> None:
+    circuit = cx.load(
+        "feedforward", pieces=[{"piece": "lif"}], n_inputs=4, hidden=(6,), n_classes=2, steps=20, gain=5.0
+    )
+    cx.save(circuit, tmp_path / "c.yaml")
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(0).random((20, 2, 4)) * 4)
+    arguments = [
+        "experiment=verify", f"circuit.name={tmp_path / 'c.yaml'}", "engines=[numpy,torch]", f"inputs={tmp_path / 'rows.npz'}", "seed=3",
+    ]  # fmt: skip
+    ran = command(*arguments, f"output={tmp_path / 'out'}")
+    assert ran.returncode == 0, ran.stderr
+    (folder,) = (tmp_path / "out" / "verify").iterdir()
+    page = (folder / "report.html").read_text()
+    assert "seed=3" in page
+    assert "output=" not in page.split("Resolved configuration")[0]
+    assert page.count("<figure") == 2
+    ran = command(*arguments[:-2], f"inputs={tmp_path / 'nothing.npz'}", f"output={tmp_path / 'out'}")
+    assert ran.returncode == 2
+    assert "numpy.savez" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["experiment=foo"], ["foo=1"], ["--config-name", "nope"], ["experiment=verify", "circuit.name=[unclosed"]],
+)
+def test_what_hydra_refuses_is_one_line(arguments: list[str]) -> None:
+    ran = command(*arguments)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("cortexsnn: ")
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_circuit_needs_its_key_and_a_time_its_unit(tmp_path: Path) -> None:
+    ran = command("experiment=simulate", "duration=500", f"output={tmp_path}")
+    assert (ran.returncode, "give a time with its unit" in ran.stderr) == (2, True)

@@ -375,3 +375,67 @@ def test_the_same_engine_twice_is_no_comparison() -> None:
         cx.verify(cx.Circuit(**mapping()), {"x": np.zeros((5, 1, 4))}, engines=("brian2", "brian2:numpy"))
     with pytest.raises(cx.InputError, match="minimum_spikes: expected an integer >= 0"):
         cx.verify(cx.Circuit(**mapping()), {"x": np.zeros((5, 1, 4))}, minimum_spikes=-5)
+
+
+def test_faults_of_one_population_are_all_reported() -> None:
+    """A jump port without state, two unknown names, a wrong dimension, a bad threshold, a port that is not there."""
+    plain = mapping()
+    plain["neurons"]["cell"].update(
+        equations="dv/dt = (E_L - v + zzz*foo)/tau : volt (unless refractory)\ndu/dt = -u : volt", threshold="q > V_T"
+    )
+    plain["projections"]["E_I"]["port"] = "nn"
+    with pytest.raises(cx.SpecError) as caught:
+        cx.validate(cx.Circuit(**plain))
+    told = str(caught.value)
+    for part in ("ports.g", "'foo'", "zzz", "equations.u", "threshold", "projections.E_I.port"):
+        assert part in told, part
+
+
+def test_a_refractory_period_is_not_trained() -> None:
+    plain = mapping()
+    plain["neurons"]["cell"].update(refractory="t_ref", trainable={"t_ref": {"min": "1 ms"}})
+    plain["neurons"]["cell"]["parameters"]["t_ref"] = "2 ms"
+    with pytest.raises(cx.SpecError, match=r"neurons\.cell\.trainable\.t_ref: .*counts whole steps"):
+        cx.validate(cx.Circuit(**plain))
+
+
+@pytest.mark.parametrize("values", [[True, True, False, True], [True, 1.0, 2.0, 3.0]])
+def test_true_is_no_number_in_a_list(values: list[object]) -> None:
+    with pytest.raises(cx.SpecError, match="true"):
+        cx.validate(cx.Circuit(**changed("populations/E/parameters", {"E_L": {"values": values, "unit": "mV"}})))
+
+
+def test_a_recording_with_a_missing_chunk_is_damaged(tmp_path: Path) -> None:
+    circuit = cx.validate(cx.Circuit(**mapping()))
+    recording = cx.simulate(circuit, {"x": np.full((40, 4), 400.0)}, probes={"E": ["v", "spikes"]})
+    path = cx.save_recording(recording, tmp_path / "r.zarr")
+    assert cx.compare(recording, cx.load_recording(path)).met == "bitwise"
+    chunk = max(
+        (p for p in (path / "E" / "v").rglob("*") if p.is_file() and p.name != "zarr.json"),
+        key=lambda p: p.stat().st_size,
+    )
+    chunk.unlink()
+    with pytest.raises(cx.CheckpointError, match="not those that were written"):
+        cx.load_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda c: cx.to_torch(c, dtype="float32"), cx.EngineError),
+        (lambda c: cx.to_torch(c, dtype=int), cx.EngineError),
+        (lambda c: cx.to_torch(c)(np.zeros((3, 1, 4))), cx.InputError),
+        (lambda c: cx.realise("x"), cx.InputError),
+        (lambda c: cx.verify(c, engines=5), cx.InputError),
+        (lambda c: cx.save_recording("x", "q.zarr"), cx.InputError),
+        (lambda c: cx.initialise("x", None), cx.InputError),
+        (lambda c: cx.save(c, None), cx.InputError),
+        (lambda c: cx.Circuit({}), cx.InputError),
+        (lambda c: setattr(c, "dt", "2 ms"), cx.InputError),
+        (lambda c: cx.load("lateral_inhibition", hiden=(4,)), cx.InputError),
+    ],
+)
+def test_calls_that_make_no_sense_say_so(call: Any, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        call(cx.validate(cx.Circuit(**mapping())))
+    assert "\n" not in str(caught.value)
