@@ -18,11 +18,12 @@ from ..errors import EngineError, InputError, unknown
 from ..expression import compile_tree
 from ..job import SPIKES, Events, Job, Traces, numerical_error
 from ..lower import constants as hoisted_numbers
-from ..program import PopulationStep, Propagator, StepProgram
+from ..program import PopulationStep, StepProgram
 from ..realise import Realisation
 from ..training import TrainableWeight, Training
 from ..wiring import components
 from .surrogate import surrogate
+from .to_torch_numbers import clamp, propagate, real_rows
 from .to_torch_pathway import PathwayModule
 from .to_torch_population import Env, PopulationDynamics, torch_library
 
@@ -139,12 +140,12 @@ class Network(torch.nn.Module):
         """
         for name in self.pathways:
             if self.pathway(name).trainable and not self.pathway(name).signed:
-                _clamp(self.pathway(name).magnitude, 0.0, np.inf)
+                clamp(self.pathway(name).magnitude, 0.0, np.inf)
         for number in self.training_data.numbers:
-            _clamp(self.numbers[number.key], number.low, number.high)
+            clamp(self.numbers[number.key], number.low, number.high)
         for module in self.normalisation.values():
             if isinstance(module, torch.nn.BatchNorm1d):
-                _clamp(module.weight, 0.0, np.inf)  # a negative scale would turn excitation into inhibition
+                clamp(module.weight, 0.0, np.inf)  # a negative scale would turn excitation into inhibition
 
     def forward(
         self,
@@ -188,7 +189,7 @@ class Network(torch.nn.Module):
                 raise InputError(f"inputs: {unknown('input', name, known)}")
         drive = {}
         for name, given in inputs.items():
-            rows = _real(name, given)
+            rows = real_rows(name, given)
             if rows.ndim != 3 or rows.shape[2] != known[name].size or rows.shape[0] < 1:
                 raise InputError(
                     f"inputs.{name}: expected shape (step, trial, {known[name].size}), got {tuple(rows.shape)}"
@@ -309,7 +310,7 @@ class Network(torch.nn.Module):
             value = self._number(p.name, name)
             env[name] = self._hoisted[p.name][name] if value is None else value
         for propagator in p.propagators:
-            env.update(_propagate(propagator, env))
+            env.update(propagate(propagator, env))
         for name, text in p.hoisted:
             env[name] = compile_tree(text, torch_library(self.dtype))(env)
         return env
@@ -468,42 +469,6 @@ class Network(torch.nn.Module):
                     raise numerical_error(
                         self.program, p.name, name, int(bad[1]), run.start + i, float(values[tuple(bad)])
                     )
-
-
-def _real(name: str, given: Any) -> torch.Tensor:
-    try:
-        rows = torch.as_tensor(given)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"inputs.{name}: expected a tensor (step, trial, channel); {error!s:.100}") from None
-    if rows.is_complex():
-        raise InputError(f"inputs.{name}: expected real numbers, got {rows.dtype}; convert it")
-    return rows
-
-
-def _clamp(values: torch.Tensor, low: float, high: float) -> None:
-    if bool((values < low).any()) or bool((values > high).any()):
-        values.clamp_(low, high)
-
-
-def _propagate(propagator: Propagator, env: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Entries of P and Q by ``torch.linalg.matrix_exp``, differentiable."""
-    n = len(propagator.states)
-    like = env["dt"]
-    library = torch_library(like.dtype)
-    entries = [
-        torch.as_tensor(compile_tree(t, library)(env), dtype=like.dtype, device=like.device)
-        for row in propagator.matrix
-        for t in row
-    ]
-    stacked = torch.stack(torch.broadcast_tensors(*(e.reshape(-1) for e in entries)), dim=-1)
-    a = stacked.view(-1, n, n)
-    top = torch.cat([a, torch.eye(n).to(a).expand_as(a)], dim=2)
-    block = torch.cat([top, torch.zeros_like(top)], dim=1)
-    result = torch.linalg.matrix_exp(block * like)
-    return {
-        propagator.name(kind, i, j): result[:, i, offset + j]
-        for i in range(n) for j in range(n) for kind, offset in (("P", 0), ("Q", n))
-    }  # fmt: skip
 
 
 def run(job: Job, dtype: str = "float64") -> Traces:

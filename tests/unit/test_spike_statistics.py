@@ -12,6 +12,7 @@ import xarray as xr
 import cortexsnn as cx
 from cortexsnn import analysis
 from cortexsnn import recording as recordings
+from cortexsnn.analysis import kernels
 from cortexsnn.analysis import trains as reading
 from cortexsnn.analysis.trains import stable_order, trains
 from cortexsnn.errors import InputError
@@ -390,3 +391,21 @@ def test_windows_are_those_of_trains() -> None:
     assert (found.n_steps, found.n_trains, found.seconds) == (50, 3, 0.05)
     with pytest.raises(InputError, match="finite multiple"):
         trains(recording, "E", start_ms=float("nan"))
+
+
+@pytest.mark.parametrize("name", ["cv", "correlation"])
+def test_compiled_loops_are_the_array_operations(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of integers are exact in either order: not a bit may differ."""
+    pytest.importorskip("numba")
+    recording = gamma_trains(20, 1.3, 12, 20, 19, n_trials=2)
+    monkeypatch.setattr(reading, "PIECE", 501)
+    compiled = MEASURES[name](recording)
+    monkeypatch.setattr(kernels, "_compiled", lambda function: None)
+    for kernel in (kernels.interval_sums, kernels.shared_counts):
+        kernel.cache_clear()
+    try:
+        assert kernels.interval_sums() is None
+        xr.testing.assert_equal(MEASURES[name](recording), compiled)
+    finally:
+        for kernel in (kernels.interval_sums, kernels.shared_counts):
+            kernel.cache_clear()
