@@ -11,6 +11,7 @@ import numpy as np
 from ..analysis.membrane import fixed_points, steepest
 from ..bridge import to_torch
 from ..library import load
+from ..neurons.polynomial import divergence
 from ..train.data import digits
 from ..train.encode import by_rows
 from ..train.fit import fit, predict
@@ -129,4 +130,8 @@ def _stability(results: Results, arm: str, layer: str) -> str:
     text = ", ".join(
         f"c_{k} {m:+.2f} ± {s:.2f}" for k, (m, s) in enumerate(zip(c.mean(0), c.std(0, ddof=1), strict=True))
     )
-    return f"{arm}, {layer}: {text}; stable fixed points per seed {stable}; steepest slope on the visited range {slope:.2f}."
+    runaway = sum(divergence(row.tolist(), "hard") is not None for row in c)
+    return (
+        f"{arm}, {layer}: {text}; stable fixed points per seed {stable}; steepest slope on the visited range {slope:.2f}; in {runaway} of "
+        f"{len(runs)} seeds the map would run away without its guard."
+    )
