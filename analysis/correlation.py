@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ..errors import InputError
-from .kernels import shared_counts
+from .kernels import shared_bits, shared_counts
 from .trains import labelled, trains
 
 MIN_SPIKES = 10
@@ -19,8 +19,8 @@ ALL_PAIRS = 4000
 """Largest number of neurons for which the whole matrix is computed; beyond, pairs are sampled."""
 SAMPLED_PAIRS = 1_000_000
 _BLOCK = 20_000
-_DENSE_SHARE = 0.2
-"""Share of filled bins above which a dense product is faster than a sparse one."""
+_BITS_SHARE, _DENSE_SHARE = 0.04, 0.2
+"""Shares of filled bins above which counting shared bits, and beyond it a dense product, is faster than pairs of entries."""
 
 
 def pairwise_correlation(
@@ -180,13 +180,14 @@ def _covariance(products: np.ndarray, a: np.ndarray, b: np.ndarray, n: int) -> n
 def _products(counts: sparse.csr_array) -> np.ndarray:
     """``counts.T @ counts``, dense (neuron, neuron): sparse where few bins are filled, else block by block."""
     n_bins, n = counts.shape
-    compiled = shared_counts()
-    if compiled is not None and counts.nnz <= _DENSE_SHARE * n_bins * n:
+    share = counts.nnz / max(n_bins * n, 1)
+    if share <= _DENSE_SHARE:
+        compiled = shared_bits() if share > _BITS_SHARE else shared_counts()
+        if compiled is None:
+            return np.asarray((counts.T @ counts).toarray(), dtype=float)
         once = np.zeros((n, n))
         compiled(counts.indptr, counts.indices, counts.data.astype(float), once)
         return once + once.T - np.diag(np.diag(once))
-    if counts.nnz <= _DENSE_SHARE * n_bins * n:
-        return np.asarray((counts.T @ counts).toarray(), dtype=float)
     products = np.zeros((n, n))
     for first in range(0, n_bins, _BLOCK):
         block = counts[first : first + _BLOCK].toarray().astype(float)

@@ -15,6 +15,7 @@ import xarray as xr
 from scipy import sparse
 
 from ..errors import InputError, unknown
+from .kernels import bin_counts
 
 PIECE = 1 << 23
 """Spikes, or entries of a dense array, in one piece."""
@@ -135,8 +136,7 @@ class Trains:
                 kept = at < n_bins
                 train, at = train[kept], at[kept]
             trial, neuron = (0, train) if self.n_trials == 1 else np.divmod(train, self.n_neurons)
-            ones = np.ones(train.size, dtype=np.int32)
-            piece = sparse.coo_array((ones, (trial * n_bins + at, neuron)), shape=shape).tocsr()
+            piece = _counted(trial * n_bins + at, neuron, shape)
             found = piece if found.nnz == 0 else found + piece
         return found
 
@@ -153,6 +153,17 @@ class Trains:
         columns = [self.node[name] for name in EVENTS]
         for first in range(0, columns[0].size, PIECE):
             yield tuple(c[first : first + PIECE].values for c in columns)  # type: ignore[misc]
+
+
+def _counted(row: np.ndarray, neuron: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    """Events in order of row, counted."""
+    compiled = bin_counts()
+    if compiled is None:
+        return sparse.coo_array((np.ones(row.size, dtype=np.int32), (row, neuron)), shape=shape).tocsr()
+    indptr = np.zeros(shape[0] + 1, dtype=np.int32)
+    indices, counts = np.empty(row.size, dtype=np.int32), np.empty(row.size, dtype=np.int32)
+    n = compiled(row, neuron, np.full(shape[1], -1, dtype=np.int64), indptr, indices, counts)
+    return sparse.csr_array((counts[:n], indices[:n], indptr), shape=shape)
 
 
 def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, stop_ms: float | None = None) -> Trains:

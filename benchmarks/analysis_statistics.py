@@ -25,7 +25,7 @@ import numpy as np
 
 RESULT = Path(__file__).parent / "results" / "analysis_statistics.json"
 RATE_HZ, BIN_MS, DT_MS = 20.0, 5.0, 0.1
-REPEATS = 3
+REPEATS = 5
 
 
 def write_recording(path: Path, n_spikes: int, n_neurons: int, seed: int = 0) -> None:
@@ -134,10 +134,15 @@ def streamed(path: Path) -> Callable[[], Any]:
 
 
 def measured(name: str, path: Path, repeats: int) -> dict[str, Any]:
-    """Median time [s] and peak memory [GB] of one case, in a process of its own, with what it found."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_measure, (name, path, repeats))
+    """Median time [s] and peak memory [GB] of one case, with what it found."""
+    found: dict[str, Any] = _aside(_measure, name, path, repeats)
+    return found
+
+
+def _aside(function: Callable[..., Any], *arguments: object) -> Any:
+    """In a process of its own: a new process begins with the peak of the one that starts it, so this one must stay small."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
 
 
 def _measure(name: str, path: Path, repeats: int) -> dict[str, Any]:
@@ -162,7 +167,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spikes.zarr"
-        write_recording(path, int(options.spikes), options.neurons)
+        _aside(write_recording, path, int(options.spikes), options.neurons)
         for what in ("rate", "cv", "correlation"):
             ours = measured(f"ours_{what}", path, REPEATS)
             peer = measured(f"elephant_{what}", path, 1 if what == "correlation" else REPEATS)
@@ -176,9 +181,7 @@ def main() -> None:
             )  # fmt: skip
             print(json.dumps(rows[-1]), file=sys.stderr)
         large = Path(folder) / "large.zarr"
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1) as pool:
-            pool.apply(write_recording, (large, int(options.large), options.large_neurons))
+        _aside(write_recording, large, int(options.large), options.large_neurons)
         found = measured("streamed", large, 1)
         rows.append(
             {

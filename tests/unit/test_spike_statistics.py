@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import sparse
 
 import cortexsnn as cx
 from cortexsnn import analysis
 from cortexsnn import recording as recordings
-from cortexsnn.analysis import kernels
+from cortexsnn.analysis import correlation, kernels
 from cortexsnn.analysis import trains as reading
 from cortexsnn.analysis.trains import stable_order, trains
 from cortexsnn.errors import InputError
@@ -391,19 +393,44 @@ def test_windows_are_those_of_trains() -> None:
         trains(recording, "E", start_ms=float("nan"))
 
 
-@pytest.mark.parametrize("name", ["cv", "correlation"])
-def test_compiled_loops_are_the_array_operations(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+KERNELS = (kernels.interval_sums, kernels.bin_counts, kernels.shared_counts, kernels.shared_bits)
+
+
+@pytest.fixture
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Calling it forgets the compiled loops."""
+
+    def forget() -> None:
+        monkeypatch.setattr(kernels, "_compiled", lambda function: None)
+        for kernel in KERNELS:
+            kernel.cache_clear()
+        assert all(kernel() is None for kernel in KERNELS)
+
+    yield forget
+    for kernel in KERNELS:
+        kernel.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["cv", "correlation", "fano"])
+def test_compiled_loops_are_the_array_operations(
+    name: str, without_numba: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sums of integers are exact in either order: not a bit may differ."""
     pytest.importorskip("numba")
     recording = gamma_trains(20, 1.3, 12, 20, 19, n_trials=2)
     monkeypatch.setattr(reading, "PIECE", 501)
     compiled = MEASURES[name](recording)
-    monkeypatch.setattr(kernels, "_compiled", lambda function: None)
-    for kernel in (kernels.interval_sums, kernels.shared_counts):
-        kernel.cache_clear()
-    try:
-        assert kernels.interval_sums() is None
-        xr.testing.assert_equal(MEASURES[name](recording), compiled)
-    finally:
-        for kernel in (kernels.interval_sums, kernels.shared_counts):
-            kernel.cache_clear()
+    without_numba()
+    xr.testing.assert_equal(MEASURES[name](recording), compiled)
+
+
+@pytest.mark.parametrize(("chance", "bits"), [(0.01, False), (0.07, True), (0.15, True), (0.4, None)])
+def test_every_way_to_multiply_counts_gives_the_same(chance: float, bits: bool | None) -> None:
+    """Entries of 1 and above, rows beyond a block of bits and not a multiple of 64; against a dense product, exactly."""
+    pytest.importorskip("numba")
+    random = np.random.default_rng(5)
+    dense = random.binomial(3, chance / 3, (16_500, 11))
+    share = np.count_nonzero(dense) / dense.size
+    assert dense.max() > 1
+    assert bits is None or (share <= correlation._DENSE_SHARE and (share > correlation._BITS_SHARE) == bits)
+    assert (correlation._products(sparse.csr_array(dense)) == dense.T @ dense).all()
