@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError, unknown
-from .trains import dt_ms, labelled, to_steps
+from .trains import labelled, node_of, to_steps
 
 
 def synaptic_current(
@@ -43,15 +43,16 @@ def ei_balance(
     Returns
     -------
     xarray.Dataset, (trial, neuron)
-        ``ratio``: mean inhibition over mean excitation, as magnitudes (1: balanced on average; NaN without excitation);
+        ``ratio``: minus the mean of I over the mean of E (1: balanced on average; negative where both have the same sign; NaN
+        where the mean of E is 0);
         ``residual``: mean of abs(E + I) over mean of abs(E) + abs(I), 0 where they cancel at every moment, 1 where they never
         meet; ``lag`` [ms]: at which inhibition, taken as a magnitude, follows excitation best, and ``correlation`` there. With
-        ``cross_correlation`` (trial, neuron, lag). NaN where a current does not change.
+        ``cross_correlation`` (trial, neuron, lag). The last three are NaN where a current does not change.
 
     Raises
     ------
     InputError
-        Different shapes or units, NaN, or a lag off the grid or as long as the recording.
+        Different shapes or units, NaN, `dt_ms` not above 0, or a lag off the grid or as long as the recording.
 
     Source
     ------
@@ -94,20 +95,19 @@ def ei_balance(
 
 
 def _lagged(a: np.ndarray, b: np.ndarray, lag: int) -> np.ndarray:
-    """Pearson correlation over time of a(t) with b(t + lag), (trial, neuron)."""
+    """Pearson correlation over time of a(t) with b(t + lag), (trial, neuron); NaN where one does not change."""
     n = a.shape[1] - abs(lag)
     x, y = (a[:, :n], b[:, lag:]) if lag >= 0 else (a[:, -lag:], b[:, :n])
+    # Around its mean a constant is a residue of rounding, not 0.
+    changes = (x.max(axis=1) > x.min(axis=1)) & (y.max(axis=1) > y.min(axis=1))
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    return np.divide((x * y).sum(axis=1), scale, out=np.full(scale.shape, np.nan), where=scale > 0)
+    return np.divide((x * y).sum(axis=1), scale, out=np.full(scale.shape, np.nan), where=changes & (scale > 0))
 
 
 def _state(recording: xr.DataTree, population: str, variable: str) -> xr.DataArray:
-    dt_ms(recording)
-    if population not in recording.children:
-        raise InputError(f"recording: {unknown('population', population, recording.children)}")
-    if variable not in recording[population].data_vars:
-        known = map(str, recording[population].data_vars)
-        raise InputError(f"recording.{population}: {unknown('variable', variable, known)}")
-    found: xr.DataArray = recording.children[population].to_dataset()[variable]
+    node = node_of(recording, population)
+    if variable not in node.data_vars:
+        raise InputError(f"recording.{population}: {unknown('variable', variable, map(str, node.data_vars))}")
+    found: xr.DataArray = node[variable]
     return found

@@ -7,7 +7,7 @@ import xarray as xr
 
 from ..errors import InputError, unknown
 from .intervals import IntervalMoments
-from .trains import Piece, Trains, dt_ms, to_steps, trains
+from .trains import PIECE, Piece, Trains, dt_ms, node_of, to_steps, trains, window
 
 
 def bursts(
@@ -95,7 +95,7 @@ def plateaus(
     recording: xr.DataTree, population: str, variable: str, above: float, min_duration_ms: float, *,
     start_ms: float = 0.0, stop_ms: float | None = None,
 ) -> xr.Dataset:  # fmt: skip
-    """Stretches in which a state stays above a bound, for instance the voltage of a dendrite.
+    """Stretches in which a state stays above a bound, for instance the voltage of a dendrite. Read in blocks of time.
 
     Parameters
     ----------
@@ -114,26 +114,20 @@ def plateaus(
     Raises
     ------
     InputError
-        Unknown population or variable, or times off the grid.
+        Unknown population or variable, or an empty or off-grid window.
     """
-    if population not in recording.children:
-        raise InputError(f"recording: {unknown('population', population, recording.children)}")
-    node = recording[population]
+    node = node_of(recording, population)
     if variable not in node.data_vars:
         raise InputError(f"recording.{population}: {unknown('variable', variable, map(str, node.data_vars))}")
     dt = dt_ms(recording)
     state = node[variable].transpose("trial", "step", "neuron")
-    stop = state.sizes["step"] if stop_ms is None else to_steps(stop_ms, dt, "stop_ms")
-    state = state.isel(step=slice(to_steps(start_ms, dt, "start_ms"), stop))
+    state = state.isel(step=slice(*window(population, state.sizes["step"], dt, start_ms, stop_ms)))
     least = max(1, to_steps(min_duration_ms, dt, "min_duration_ms"))
     shape = (state.sizes["trial"], state.sizes["neuron"])
     begun, ended, inside, lasted = np.zeros((4, *shape))
     n_steps = state.sizes["step"]
     for trial in range(shape[0]):
-        high = np.zeros((n_steps + 2, shape[1]), dtype=np.int8)
-        high[1:-1] = state[trial].values > above
-        neuron, up = np.nonzero(np.diff(high, axis=0).T > 0)
-        _, down = np.nonzero(np.diff(high, axis=0).T < 0)
+        neuron, up, down = _stretches(state[trial], above)
         length = down - up
         long = (length >= least) | (up == 0) | (down == n_steps)  # one cut by the window may have been long
         neuron, up, down, length = neuron[long], up[long], down[long], length[long]
@@ -153,3 +147,21 @@ def plateaus(
             "n_defined": int((ended > 0).sum()),
         },
     )  # fmt: skip
+
+
+def _stretches(state: xr.DataArray, above: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Neuron, first step above and first step no longer above of every stretch of a state (step, neuron), by neuron and time;
+    what is outside counts as below."""
+    n_steps, n_neurons = state.shape
+    rows, before = max(1, PIECE // max(1, n_neurons)), np.zeros((1, n_neurons), dtype=np.int8)
+    edges: dict[int, list[np.ndarray]] = {1: [], -1: []}
+    for first in range(0, n_steps, rows):
+        high = (state[first : first + rows].values > above).astype(np.int8)
+        change = np.diff(high, axis=0, prepend=before)
+        for sign, found in edges.items():
+            step, neuron = np.nonzero(change == sign)
+            found.append(neuron * (n_steps + 1) + step + first)
+        before = high[-1:]
+    edges[-1].append(np.flatnonzero(before[0]) * (n_steps + 1) + n_steps)
+    up, down = (np.sort(np.concatenate(found)) for found in edges.values())
+    return up // (n_steps + 1), up % (n_steps + 1), down % (n_steps + 1)

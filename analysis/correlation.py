@@ -12,6 +12,7 @@ from scipy import sparse
 from ..errors import InputError
 from .kernels import shared_bits, shared_counts
 from .trains import labelled, trains
+from .tuning import stimulus_of_trial
 
 MIN_SPIKES = 10
 """Fewest spikes of a neuron, over all trials, for which its correlations are reported."""
@@ -45,7 +46,7 @@ def pairwise_correlation(
     min_spikes : int
         Neurons with fewer spikes get NaN, as those with a constant count do.
     n_pairs : int, optional
-        Sample so many different pairs; None for all pairs of at most 4 000 neurons, else a million sampled pairs.
+        Sample so many different pairs, at least 1; None for all pairs of at most 4 000 neurons, else a million sampled pairs.
     seed : int
         Of the sample.
 
@@ -57,6 +58,8 @@ def pairwise_correlation(
     """
     if measure not in ("correlation", "covariance"):
         raise InputError(f"measure: expected 'correlation' or 'covariance', got {measure!r}.")
+    if n_pairs is not None and n_pairs < 1:
+        raise InputError(f"n_pairs: expected at least 1 pair, got {n_pairs}; leave it out for all pairs.")
     found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
     counts = found.binned(found.steps(bin_ms, "bin_ms"))
     n_bins, n = counts.shape
@@ -87,7 +90,7 @@ def pairwise_correlation(
     return labelled(
         array,
         measure,
-        "1",
+        "1" if measure == "correlation" else "spikes**2",
         population,
         bin_ms=bin_ms,
         n_bins=n_bins,
@@ -124,7 +127,7 @@ def signal_and_noise_correlation(
     Parameters
     ----------
     stimulus : (trial,)
-        What was shown; at least two different stimuli.
+        What was shown, numbers or strings; at least two different stimuli.
     min_trials : int, >= 4
         Fewest trials of every stimulus; with fewer, an error.
     seed : int
@@ -134,17 +137,20 @@ def signal_and_noise_correlation(
     -------
     xarray.Dataset, (neuron, neuron_b)
         ``signal`` and ``noise``; NaN where a variance is not positive. A signal correlation is a ratio of estimates and can
-        leave [-1, 1].
+        leave [-1, 1]. ``attrs["n_defined"]``: neurons with a positive variance of both.
+
+    Raises
+    ------
+    InputError
+        Not one label per trial, NaN among them, or too few stimuli or trials.
 
     Source
     ------
     Averbeck, Latham, Pouget (2006), Nat. Rev. Neurosci. 7, 358. doi:10.1038/nrn1888
     """
     found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
-    counts, labels = found.counts().astype(float), np.asarray(stimulus)
-    if labels.shape != (found.n_trials,):
-        raise InputError(f"stimulus: expected one per trial, ({found.n_trials},), got {labels.shape}.")
-    kinds, which = np.unique(labels, return_inverse=True)
+    kinds, which = stimulus_of_trial(stimulus, found.n_trials)
+    counts = found.counts().astype(float)
     fewest = int(np.bincount(which).min())
     if kinds.size < 2 or fewest < max(min_trials, 4):
         raise InputError(
@@ -160,14 +166,17 @@ def signal_and_noise_correlation(
             halves[half].append(counts[order[half::2]].mean(axis=0))
     first, second = (np.stack(h) - np.stack(h).mean(axis=0) for h in halves)
     shared = _centred_product(first, second, kinds.size - 1)
-    dims = ("neuron", "neuron_b")
+    signal, dims = _normalised((shared + shared.T) / 2), ("neuron", "neuron_b")
     return xr.Dataset(
         {
-            "signal": (dims, _normalised((shared + shared.T) / 2), {"units": "1"}),
+            "signal": (dims, signal, {"units": "1"}),
             "noise": (dims, noise, {"units": "1"}),
         },
-        attrs={"population": population, "n_stimuli": int(kinds.size), "min_trials": max(min_trials, 4), "seed": seed},
-    )
+        attrs={
+            "population": population, "n_stimuli": int(kinds.size), "min_trials": max(min_trials, 4), "seed": seed,
+            "n_defined": int(np.isfinite(np.diag(signal) + np.diag(noise)).sum()),
+        },
+    )  # fmt: skip
 
 
 def _covariance(products: np.ndarray, a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:

@@ -48,7 +48,7 @@ def participation_ratio(
     -------
     xarray.DataArray, scalar, dimensionless
         NaN where no count varies or the estimate of the denominator is not positive. ``attrs["n_neurons"]`` and
-        ``n_varying`` (neurons whose count varies).
+        ``n_varying`` (neurons whose count varies); ``n_defined``, 0 where it is NaN, else 1.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def participation_ratio(
     return labelled(
         xr.DataArray(value), "participation_ratio", "1", population, bin_ms=bin_ms, estimator=estimator,
         n_counts=found.n_counts, min_counts=min_counts, n_neurons=found.n_neurons, n_varying=found.n_varying,
+        n_defined=int(np.isfinite(value)),
     )  # fmt: skip
 
 

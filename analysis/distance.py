@@ -101,7 +101,8 @@ def distances(
         ``rate_ks``: between the rates of the neurons, each the mean over trials. ``isi_cv_ks``: between the
         CVs of all trains with at least `min_intervals` intervals, NaN without any. ``rate_wasserstein`` [Hz] and
         ``isi_cv_wasserstein``: the same by `wasserstein_distance`. ``rate_difference`` [Hz]:
-        mean rate of b minus that of a. ``n_neurons_a`` and ``n_neurons_b``; ``n_cv_a`` and ``n_cv_b``.
+        mean rate of b minus that of a. NaN where a population has no neurons. ``n_neurons_a`` and ``n_neurons_b``;
+        ``n_cv_a`` and ``n_cv_b``.
 
     Notes
     -----
@@ -129,7 +130,7 @@ def distances(
             "isi_cv_ks": ks_distance(cv_a, cv_b),
             "rate_wasserstein": wasserstein_distance(rate_a, rate_b),
             "isi_cv_wasserstein": wasserstein_distance(cv_a, cv_b),
-            "rate_difference": float(rate_b.mean() - rate_a.mean()),
+            "rate_difference": float(rate_b.mean() - rate_a.mean()) if rate_a.size and rate_b.size else np.nan,
             "n_neurons_a": rate_a.size,
             "n_neurons_b": rate_b.size,
             "n_cv_a": int(np.isfinite(cv_a).sum()),

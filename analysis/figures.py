@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from .distance import wilson_interval
 from .figures_activity import example_images as example_images
 from .figures_activity import first_difference as first_difference
+from .figures_activity import raster as raster
 from .figures_activity import raster_overlay as raster_overlay
 from .figures_activity import rate_distributions as rate_distributions
 from .figures_style import (
@@ -219,6 +220,6 @@ def dale_audit(projections: Sequence[ProjectionWeights], *, columns: int = 2, bi
 
 __all__ = [
     "EXCITATORY", "INHIBITORY", "ProjectionWeights", "accuracy_bars", "confusion_matrix", "dale_audit",
-    "example_images", "first_difference", "raster_overlay", "rate_distributions", "to_png", "to_svg",
+    "example_images", "first_difference", "raster", "raster_overlay", "rate_distributions", "to_png", "to_svg",
     "training_curve",
 ]  # fmt: skip

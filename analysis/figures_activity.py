@@ -25,7 +25,7 @@ from .figures_style import (
     transmitter_colour,
 )
 from .rates import neuron_rates, population_rates, spike_trains
-from .trains import dt_ms, spiking_populations
+from .trains import EVENTS, dt_ms, spiking_populations, trains
 
 _GAP = 4
 """Empty lines between two populations of a raster."""
@@ -109,6 +109,70 @@ def raster_overlay(
 
 
 @styled
+def raster(
+    recording: xr.DataTree,
+    populations: Sequence[str] | None = None,
+    *,
+    trial: int = 0,
+    start_ms: float = 0.0,
+    stop_ms: float | None = None,
+    max_neurons: int = 40,
+) -> Figure:
+    """Spikes of one trial, populations stacked: warm for excitatory, blue for inhibitory, dark grey otherwise.
+
+    Parameters
+    ----------
+    recording : xarray.DataTree
+    populations : sequence of str, optional
+        Every spiking one unless given.
+    trial : int
+        Position of the trial shown.
+    start_ms, stop_ms : float, ms, multiples of dt
+    max_neurons : int
+        Of a larger population evenly spaced neurons are shown; the axis says how many of how many.
+
+    Raises
+    ------
+    InputError
+        Unknown population, a trial or window outside of the recording, or `max_neurons` below 1.
+    """
+    if max_neurons < 1:
+        raise InputError(f"max_neurons: expected at least 1, got {max_neurons}; say how many neurons to show.")
+    names = spiking_populations(recording) if populations is None else tuple(populations)
+    figure = new_figure(WIDTH, 4.0)
+    axes = figure.add_subplot()
+    offset, ticks, colours = 0, [], []
+    for name in names:
+        found = trains(recording, name, start_ms=start_ms, stop_ms=stop_ms)
+        if not 0 <= trial < found.n_trials:
+            raise InputError(f"trial: expected 0 to {found.n_trials - 1}, got {trial}; {name} holds {found.n_trials}.")
+        shown = _spread_out(found.n_neurons, max_neurons)
+        line_of = np.full(found.n_trains, -1)
+        line_of[trial * found.n_neurons + shown] = offset + np.arange(shown.size)
+        pieces = [(line_of[train], step) for train, step in found.raw()]
+        line = np.concatenate([np.zeros(0, int), *(at for at, _ in pieces)])
+        step = np.concatenate([np.zeros(0, int), *(s for _, s in pieces)])[line >= 0]
+        colours.append(transmitter_colour(recording[name].attrs.get("transmitter", "mixed")))
+        axes.plot(start_ms + step * found.dt_ms, line[line >= 0], "o", color=colours[-1], markersize=2, mew=0,
+                  rasterized=step.size > RASTER_LIMIT)  # fmt: skip
+        axes.set_xlim(start_ms - found.dt_ms, start_ms + found.n_steps * found.dt_ms)
+        count = f"{shown.size} of {found.n_neurons}" if shown.size < found.n_neurons else f"{found.n_neurons}"
+        ticks.append((offset + (shown.size - 1) / 2, f"{plain(name)}\n{count}"))
+        offset += shown.size + _GAP
+        if name != names[-1]:
+            axes.axhline(offset - (_GAP + 1) / 2, color=LIGHT, linewidth=0.7)
+    axes.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
+    for tick, colour in zip(axes.get_yticklabels(), colours, strict=True):
+        tick.set_color(colour)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="Time [ms]", ylabel="Population (neurons shown)", ylim=(max(offset - _GAP, 1) + 0.5, -1.5))
+    figure.set_figheight(float(np.clip(0.9 + 0.027 * offset, 2.4, 7.5)))
+    if not names:
+        empty_note(axes, "no spiking population recorded")
+    return figure
+
+
+@styled
 def first_difference(
     recording_a: xr.DataTree,
     recording_b: xr.DataTree,
@@ -133,7 +197,10 @@ def first_difference(
         Steps shown on either side of `step`.
     """
     label_a, label_b = labels or (recording_a.attrs.get("engine", "a"), recording_b.attrs.get("engine", "b"))
-    nodes = [_one_neuron(r, population, trial, neuron, step, window) for r in (recording_a, recording_b)]
+    nodes = [
+        _one_neuron(_with_one_train(r, population, trial, neuron), population, trial, neuron, step, window)
+        for r in (recording_a, recording_b)
+    ]
     states = [str(v) for v in nodes[0].data_vars if v not in ("spikes", "distance") and v in nodes[1].data_vars]
     if variable is None and states:
         variable = states[0]
@@ -171,7 +238,8 @@ def first_difference(
         gap_axes.set_yscale("log")
         gap_axes.legend(loc="upper left", ncols=2)
     else:
-        empty_note(gap_axes, "all recorded states in this window are identical")
+        same = "all recorded states in this window are identical"
+        empty_note(gap_axes, same if panels else "no states were recorded")
     gap_axes.set_title("Absolute difference; gaps where it is exactly 0")
     gap_axes.set_ylabel("Difference")
     gap_axes.set_xlabel("Time [ms]")
@@ -215,7 +283,7 @@ def rate_distributions(
             (1, row), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",
             va="center", fontsize=8,
         )  # fmt: skip
-    sizes = [recording[name]["spikes"].sizes["neuron"] for name in names]
+    sizes = table["n_neurons"].values.astype(int)
     axes.set_yticks(range(len(names)), [f"{plain(n)}\nn = {size}" for n, size in zip(names, sizes, strict=True)])
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel="Firing rate [Hz]", ylabel="Population", ylim=(max(len(names), 1) - 0.5, -0.5))
@@ -297,6 +365,20 @@ def _raster(axes: Axes, recording: xr.DataTree, names: Sequence[str], trial: int
     axes.tick_params(axis="y", length=0)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
         label.set_color(transmitter_colour(recording[name].attrs.get("transmitter", "mixed")))
+
+
+def _with_one_train(recording: xr.DataTree, population: str, trial: int, neuron: int) -> xr.DataTree:
+    """Event arrays as dense spikes for the figure of one neuron: its train stands in every row, in no more memory."""
+    if population not in recording.children or EVENTS[0] not in recording[population].data_vars:
+        return recording
+    found = trains(recording, population)
+    train = np.zeros(found.n_steps, dtype=bool)
+    for which, step in found.raw():
+        train[step[which == trial * found.n_neurons + neuron]] = True
+    shape = (found.n_trials, found.n_steps, found.n_neurons)
+    spikes = (("trial", "step", "neuron"), np.broadcast_to(train[None, :, None], shape))
+    node = found.node.drop_vars(list(EVENTS)).assign(spikes=spikes)
+    return xr.DataTree.from_dict({"/": recording.to_dataset(), population: node})
 
 
 def _one_neuron(recording: xr.DataTree, population: str, trial: int, neuron: int, step: int, window: int) -> xr.Dataset:

@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
+from matplotlib.typing import LineStyleType
 
 from .figures_style import (
     COLOURS,
@@ -21,8 +26,16 @@ from .figures_style import (
     empty_note,
     new_figure,
     plain,
+    population_colours,
     styled,
 )
+
+TITLES = {"rate_variation": "variation of rates", "isi_cv": "ISI CV", "lv": "local variation"}
+"""Names of statistics as figures write them, where they are no words."""
+VERDICT_MARKERS = {"equivalent": ("o", True), "inconclusive": ("o", False), "different": ("X", True)}
+"""Verdict -> marker, filled."""
+BAND = "#DDE1E6"
+YARDSTICK_LINES: tuple[LineStyleType, ...] = ("-", (0, (2, 1)), ":")
 
 
 @styled
@@ -37,18 +50,27 @@ def spectra(found: Mapping[str, xr.DataArray], *, log_x: bool = True) -> Figure:
     """
     figure = new_figure(WIDTH * 0.75, 3.0)
     axes = figure.add_subplot()
+    own = population_colours(list(found)) if {*found} & {"E", "I"} else {}
     for k, (name, power) in enumerate(found.items()):
-        axes.plot(power["frequency"][1:], power[1:], color=COLOURS[k % 7], marker=MARKERS[k % 7], markersize=3,
+        axes.plot(power["frequency"][1:], power[1:], color=own.get(name, COLOURS[k % 7]), marker=MARKERS[k % 7], markersize=3,
                   markevery=max(1, power.size // 12), label=plain(name))  # fmt: skip
     coherence = all(p.name == "coherence" for p in found.values())
+    silent = not any(_drawable(power.values[1:], coherence) for power in found.values())
     label = "Coherence" if coherence else "Power [spikes²/s²/Hz]"
     axes.set(xlabel="Frequency [Hz]", ylabel=label, xscale="log" if log_x else "linear",
-             yscale="linear" if coherence else "log")  # fmt: skip
+             yscale="linear" if coherence or silent else "log")  # fmt: skip
+    if found and silent:
+        empty_note(axes, "no spikes")
     if found:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     else:
         empty_note(axes, "no spectra")
     return figure
+
+
+def _drawable(values: np.ndarray, coherence: bool) -> bool:
+    """Anything to see: on a logarithmic axis, anything above 0."""
+    return bool((np.isfinite(values) & (coherence | (values > 0))).any())
 
 
 @styled
@@ -87,6 +109,8 @@ def correlation_matrix(
         reach = limit or (float(np.percentile(np.abs(pairs), 99)) if pairs.size else 1.0) or 1.0
         image = panels[0].imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
         panels[0].set(xlabel="Neuron", ylabel="Neuron")
+        if not pairs.size:
+            empty_note(panels[0], "no spikes" if not np.isfinite(matrix).any() else "no pair with enough spikes")
         figure.colorbar(image, ax=panels[0], shrink=0.85).set_label(unit)
     axes = panels[-1]
     if pairs.size:
@@ -94,7 +118,7 @@ def correlation_matrix(
         axes.axvline(float(pairs.mean()), color=INK, linewidth=1.2)
         axes.set_title(f"mean {pairs.mean():.3g}, {pairs.size} pairs", fontweight="normal", fontsize=8.5)
     else:
-        empty_note(axes, "no pair with enough spikes")
+        empty_note(axes, "no spikes" if not np.isfinite(matrix).any() else "no pair with enough spikes")
     axes.set(xlabel=unit, ylabel="Pairs")
     return figure
 
@@ -151,7 +175,8 @@ def fidelity_curves(curve: xr.Dataset, *, xlabel: str, statistics: Sequence[str]
     ----------
     curve : Dataset (setting, population, statistic)
         As :func:`cortexsnn.analysis.fidelity_curve` gives it. Filled markers: equivalent; crosses: different; open:
-        inconclusive. The grey band is the bound; ticks at the right edge the spread of the yardsticks, where given.
+        inconclusive; an infinite difference (from a silent reference) is an arrow at the edge. The grey band is the bound;
+        at the right edge the spread of the yardsticks, where given. A legend says so.
     xlabel : str
         Of the setting.
     statistics : sequence of str, optional
@@ -160,45 +185,56 @@ def fidelity_curves(curve: xr.Dataset, *, xlabel: str, statistics: Sequence[str]
     names = [str(s) for s in (curve["statistic"].values if statistics is None else statistics)]
     columns = min(3, max(len(names), 1))
     lines = -(-max(len(names), 1) // columns)
-    figure = new_figure(WIDTH, 0.4 + 2.1 * lines)
+    figure = new_figure(WIDTH, 0.7 + 2.1 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     x = np.arange(curve.sizes[setting])
-    populations = [str(p) for p in curve["population"].values]
+    colours = population_colours([str(p) for p in curve["population"].values])
+    yardsticks = [str(y) for y in curve["yardstick"].values] if "spread" in curve else []
     for axes, name in zip(panels, names, strict=False):
         rows = curve.sel(statistic=name)
         bound, relative = float(rows["bound"].values.ravel()[0]), bool(rows["relative"].values.ravel()[0])
-        axes.axhspan(-bound, bound, color="#E4E7EB", linewidth=0, zorder=0)
+        axes.axhspan(-bound, bound, color=BAND, linewidth=0, zorder=0)
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
-        for k, population in enumerate(populations):
-            row, colour = rows.sel(population=population), COLOURS[k % 7]
-            at = x + 0.14 * (k - (len(populations) - 1) / 2)
-            middle = row["difference"].values
-            axes.errorbar(at, middle, np.stack([middle - row["low"].values, row["high"].values - middle]), color=colour,
-                          linestyle="none", capsize=2, linewidth=1)  # fmt: skip
-            for verdict, marker, filled in (
-                ("equivalent", "o", True),
-                ("different", "X", True),
-                ("inconclusive", "o", False),
-            ):
-                here = row["verdict"].values == verdict
-                axes.plot(
-                    at[here], middle[here], marker, color=colour, mfc=colour if filled else "white", markersize=4.5
-                )
-            if "spread" in row:
-                first = row["spread"].isel({setting: 0}) if setting in row["spread"].dims else row["spread"]
-                for j, value in enumerate(np.atleast_1d(first.values)):
-                    axes.plot([x[-1] + 0.45 + 0.1 * j] * 2, [-value, value], color=colour, linewidth=1.2,
-                              linestyle=("-", (0, (2, 1)), ":")[j % 3])  # fmt: skip
-        unit = "" if relative else f" [{plain(rows['units'].item())}]"
-        axes.set(title=plain(name), ylabel=f"Difference{' [%]' if relative else unit}", xlim=(-0.5, x[-1] + 0.8))
+        for k, (population, colour) in enumerate(colours.items()):
+            row = rows.sel(population=population)
+            _differences(axes, row, x + 0.14 * (k - (len(colours) - 1) / 2), colour)
+            for j in range(len(yardsticks)):
+                spread = row["spread"].isel(yardstick=j).values.ravel()[0]
+                at = x[-1] + 0.4 + 0.12 * (j * len(colours) + k)
+                axes.plot([at, at], [-spread, spread], color=colour, linewidth=1.2, linestyle=YARDSTICK_LINES[j % 3])
+        unit = "%" if relative else plain(rows["units"].item())
+        right = x[-1] + 0.5 + 0.12 * len(colours) * len(yardsticks)
+        axes.set(title=plain(TITLES.get(name, name)), ylabel=f"Difference [{unit}]", xlim=(-0.5, right))
         if relative:
             axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         axes.set_xticks(x, [plain(v) for v in curve[setting].values], rotation=30, ha="right")
         axes.set_xlabel(plain(xlabel))
     for axes in panels[len(names) :]:
         axes.set_axis_off()
-    for k, population in enumerate(populations):
-        panels[0].plot([], [], "o", color=COLOURS[k % 7], label=plain(population), markersize=4.5)
-    if populations:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(populations))
+    handles: list[Artist] = [Line2D([], [], color=c, linewidth=3, label=plain(p)) for p, c in colours.items()]
+    handles += [
+        Line2D([], [], color=INK, marker=m, mfc=INK if filled else "white", linestyle="none", markersize=4.5, label=v)
+        for v, (m, filled) in VERDICT_MARKERS.items()
+    ]
+    handles.append(Patch(color=BAND, label="bound"))
+    handles += [
+        Line2D([], [], color=INK, linewidth=1.2, linestyle=YARDSTICK_LINES[j % 3], label=f"± SD over {plain(y)}")
+        for j, y in enumerate(yardsticks)
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, columnspacing=1.4, handlelength=1.8)
     return figure
+
+
+def _differences(axes: Axes, row: xr.Dataset, at: np.ndarray, colour: str) -> None:
+    """One population's differences with their intervals, a marker for the verdict."""
+    middle, low, high = (row[k].values for k in ("difference", "low", "high"))
+    finite = np.isfinite(middle) & np.isfinite(low) & np.isfinite(high)
+    ends = np.stack([middle[finite] - low[finite], high[finite] - middle[finite]])
+    axes.errorbar(at[finite], middle[finite], ends, color=colour, linestyle="none", capsize=2, linewidth=1)
+    for verdict, (marker, filled) in VERDICT_MARKERS.items():
+        here = finite & (row["verdict"].values == verdict)
+        axes.plot(at[here], middle[here], marker, color=colour, mfc=colour if filled else "white", markersize=4.5)
+    for place, value in zip(at, middle, strict=True):
+        if np.isinf(value):
+            axes.annotate("↑ ∞" if value > 0 else "↓ ∞", (place, 0.97 if value > 0 else 0.03), color=colour, ha="center",
+                          va="top" if value > 0 else "bottom", xycoords=("data", "axes fraction"))  # fmt: skip

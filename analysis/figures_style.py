@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
+from itertools import cycle
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -62,6 +63,13 @@ _RC = {
 def transmitter_colour(transmitter: str) -> str:
     """Warm for excitatory, blue for inhibitory, dark grey for everything else."""
     return {"excitatory": EXCITATORY, "inhibitory": INHIBITORY}.get(transmitter, OTHER)
+
+
+def population_colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour each where no transmitter is known: E and I as everywhere, the palette's others in turn."""
+    own = {"E": EXCITATORY, "I": INHIBITORY}
+    free = cycle([c for c in COLOURS if c not in own.values()])
+    return {name: own[name] if name in own else next(free) for name in names}
 
 
 def plain(text: object) -> str:

@@ -10,6 +10,8 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeWarning, curve_fit
 
+from ..errors import InputError
+
 MARGIN = 0.1
 """Least relative change of the gain, and least shift of the offset relative to the dynamic range, that counts."""
 
@@ -37,13 +39,21 @@ def gain_and_offset(drive: ArrayLike, rate: ArrayLike, ceiling: float = np.inf) 
 
     Raises
     ------
+    InputError
+        Rows of different length, NaN or infinity.
     ValueError
         Too few points, or points that do not determine the line.
     """
     x, y = np.asarray(drive, dtype=float), np.asarray(rate, dtype=float)
-    if x.shape == y.shape and (y > ceiling).any():
+    if x.ndim != 1 or x.shape != y.shape:
+        raise InputError(
+            f"drive, rate: expected two rows of one length, got {x.shape} and {y.shape}; give one rate per drive."
+        )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InputError("drive, rate: NaN or infinity among the points; leave these points out.")
+    if (y > ceiling).any():
         x, y = x[: np.argmax(y > ceiling)], y[: np.argmax(y > ceiling)]
-    if x.shape != y.shape or x.ndim != 1 or x.size < 4 or (y > 0).sum() < 2:
+    if x.size < 4 or (y > 0).sum() < 2:
         raise ValueError(
             f"expected at least 4 points, 2 of them active, got {x.shape} and {(y > 0).sum()} active; widen the drive"
         )

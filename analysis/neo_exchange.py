@@ -10,9 +10,19 @@ import xarray as xr
 
 from ..errors import InputError, unknown
 from ..recording import SPIKES
-from .exchange import library, neuron_names, selected, spikes_of, trial_names
+from .exchange import (
+    attributes_of,
+    carry,
+    library,
+    neuron_names,
+    number_ms,
+    plain,
+    selected,
+    spikes_of,
+    start_of,
+    trial_names,
+)
 from .spike_times import Labels, bins, from_times, since
-from .trains import trains
 
 # Our coherent units in the spelling of `quantities`. A table, since that package would evaluate any text as code.
 QUANTITIES = {
@@ -35,36 +45,38 @@ def to_neo(recording: xr.DataTree, populations: Sequence[str] | None = None, *, 
     Returns
     -------
     neo.Block
-        A segment per trial; in it a spike train per neuron, silent ones included, [ms] from 0 to the length of the trial,
-        each spike at the beginning of its step, annotated with ``population``, ``neuron``, ``transmitter``; and, of
-        populations and states with a unit in ``QUANTITIES``, an analog signal (time, neuron), annotated with
-        ``population`` and ``variable``. The block's annotation ``left_out`` names what is missing: states in other units
-        or without trial, step, neuron, and everything else beside spikes. Connectivity and provenance are not in it.
+        A segment per trial; in it a spike train per neuron, silent ones included, [ms] from the recording's ``start_ms``
+        to the end of the trial, each spike at the beginning of its step, annotated with ``population``, ``neuron``,
+        ``transmitter``; and, of populations and states with a unit in ``QUANTITIES``, an analog signal (time, neuron), annotated with
+        ``population`` and ``variable``. The root's attributes that are text or numbers are annotations of the block. Its
+        annotation ``left_out`` names what is missing: states in other units or without trial, step, neuron, everything
+        else beside spikes, and other attributes of the root. Connectivity is not in it.
 
     Raises
     ------
     InputError
-        No spikes, or neo is not installed.
+        No spikes, a population without neurons, or neo is not installed.
     """
     neo, ms = library("neo"), library("quantities").ms
-    names = selected(recording, populations)
-    found = [trains(recording, name) for name in names]
+    found, start = selected(recording, populations), start_of(recording)
     dt, n_steps, labels = found[0].dt_ms, found[0].n_steps, trial_names(found[0])
-    stop = n_steps * dt * ms
+    begin, stop = start * ms, (start + n_steps * dt) * ms
+    attributes, missing = attributes_of(recording)
     block = neo.Block(name="recording", dt_ms=dt, n_steps=n_steps)
+    block.annotate(**attributes)
     block.segments = [neo.Segment(name=f"trial {k}", index=at, trial=int(k)) for at, k in enumerate(labels)]
-    left_out = []
+    left_out: list[str] = []
     for population in found:
         transmitter = str(population.node.attrs.get("transmitter", "mixed"))
         spikes, n_neurons, labels_of = spikes_of(population), population.n_neurons, neuron_names(population).tolist()
         owner = spikes.trial.astype(np.int64) * n_neurons + spikes.neuron
         order = np.argsort(owner, kind="stable")  # events come by time within a trial
         ends = np.searchsorted(owner[order], np.arange(1, population.n_trains))
-        times = np.split((spikes.step * dt)[order], ends)
+        times = np.split((start + spikes.step * dt)[order], ends)
         for train, (at, of) in zip(times, np.ndindex(len(labels), n_neurons), strict=True):
             block.segments[at].spiketrains.append(
                 neo.SpikeTrain(
-                    train * ms, t_start=0 * ms, t_stop=stop, sampling_rate=1 / (dt * ms), population=population.population,
+                    train * ms, t_start=begin, t_stop=stop, sampling_rate=1 / (dt * ms), population=population.population,
                     neuron=labels_of[of], transmitter=transmitter,
                 )
             )  # fmt: skip
@@ -79,11 +91,11 @@ def to_neo(recording: xr.DataTree, populations: Sequence[str] | None = None, *, 
             for segment, signal in zip(block.segments, rows, strict=True):
                 segment.analogsignals.append(
                     neo.AnalogSignal(
-                        signal, units=QUANTITIES[unit], sampling_period=dt * ms, t_start=0 * ms, name=f"{population.population}.{name}",
+                        signal, units=QUANTITIES[unit], sampling_period=dt * ms, t_start=begin, name=f"{population.population}.{name}",
                         population=population.population, variable=str(name),
                     )
                 )  # fmt: skip
-    block.annotate(left_out=", ".join(left_out))
+    block.annotate(left_out=", ".join(left_out + missing))
     return block
 
 
@@ -105,6 +117,7 @@ def from_neo(
     annotations ``population``, ``neuron`` and ``transmitter``; trains without a population belong to `population`, and where
     one of a population has no name they are numbered in the order of their segment. A neuron that is missing in a
     segment was silent there. What :func:`to_neo` made comes back spike by spike; analog signals are not read.
+    Annotations of a block that are text or numbers become attributes of the root.
 
     Parameters
     ----------
@@ -113,9 +126,9 @@ def from_neo(
     dt_ms : float, ms
         Width of a step. None: as annotated by :func:`to_neo`.
     start_ms : float, ms, optional
-        Time in each segment that becomes 0. None: the ``t_start`` of its spike trains. Some readers round times to single
-        precision and hand them on as double; times that were on the grid may then lie just below it, and half a step less
-        here keeps them in their steps.
+        Time in each segment that becomes 0. None: the ``t_start`` of its spike trains; where segments begin at different
+        times, the attribute ``start_ms`` is 0. Some readers round times to single precision and hand them on as double;
+        times that were on the grid may then lie just below it, and half a step less here keeps them in their steps.
     duration_ms : float, ms, multiple of dt, optional
         Length of every trial. None: from ``t_start`` to ``t_stop``, rounded up to a step; a step more where a spike is at
         ``t_stop``, which Neo allows.
@@ -132,6 +145,9 @@ def from_neo(
     neo = library("neo")
     told = {} if isinstance(source, (list, tuple)) else source.annotations if hasattr(source, "annotations") else {}
     dt_ms = told.get("dt_ms") if dt_ms is None else dt_ms
+    for argument, given in (("dt_ms", dt_ms), ("start_ms", start_ms), ("duration_ms", duration_ms)):
+        if given is not None:
+            number_ms(given, argument)
     if dt_ms is None or not (np.isfinite(dt_ms) and dt_ms > 0):
         raise InputError(f"dt_ms: expected the width of a step in ms, got {dt_ms}; Neo does not say it, give it.")
     segments, names = _segments(neo, source)
@@ -145,16 +161,20 @@ def from_neo(
             "time_slice, or give duration_ms."
         )
     duration_ms = max(*n_steps, *(needed for _, _, needed in spans)) * dt_ms if duration_ms is None else duration_ms
-    starts = iter([start for start, _, _ in spans])
+    begins = [start for start, _, _ in spans]
+    starts = iter(begins)
     found = _Found(population)
     for at, segment in enumerate(segments):
         if segment:
             found.add(at, segment, next(starts), dt_ms)
     sizes = found.names | dict(neurons or {})
-    return from_times(
+    read = from_times(
         found.columns(names), dt_ms=dt_ms, duration_ms=duration_ms, neurons=sizes, trials=names,
         transmitters=found.transmitters | dict(transmitters or {}), **provenance,
     )  # fmt: skip
+    together = max(begins) - min(begins) <= 1e-6 * dt_ms
+    read.attrs["start_ms"] = begins[0] if together else 0.0
+    return carry(read, plain(told) if isinstance(source, neo.Block) else {}, provenance)
 
 
 def _segments(neo: Any, source: Any) -> tuple[list[list[Any]], list[int]]:

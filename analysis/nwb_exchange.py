@@ -16,9 +16,20 @@ import numpy as np
 import xarray as xr
 
 from ..errors import CheckpointError, InputError, unknown
-from .exchange import library, neuron_names, selected, spikes_of, trial_names
+from .exchange import (
+    attributes_of,
+    carry,
+    library,
+    neuron_names,
+    number_ms,
+    plain,
+    selected,
+    spikes_of,
+    start_of,
+    trial_names,
+)
 from .spike_times import Labels, from_times, since
-from .trains import stable_order, to_steps, trains
+from .trains import Trains, stable_order, to_steps
 
 
 def to_nwb(
@@ -36,9 +47,11 @@ def to_nwb(
 
     The units table has a row per neuron, silent ones included: ``spike_times`` [s], each spike at the beginning of its step,
     ``obs_intervals`` (the trials), ``population``, ``transmitter``, ``neuron_id``; its ``resolution`` is dt. Trial k begins
-    at k * (length + gap); the trials table has ``start_time``, ``stop_time``, ``trial_id``. The attributes of the recording
-    are JSON in ``notes``. States are left out, and where names of neurons are integers in one population and text in
-    another all are written as text.
+    at k * (length + gap) after the recording's ``start_ms``, or after 0 if that is negative, since NWB counts from the
+    earliest time; the trials table has ``start_time``, ``stop_time``, ``trial_id``. The attributes of the recording that are
+    text, numbers or truth values, ``start_ms`` among them, are JSON in ``notes``, where ``left_out`` names the others;
+    ``subject`` is the file's subject too. States are left out. Where names of neurons are integers in one population and
+    text in another all are written as text, and the column ``neuron_id_type`` says which is which.
 
     Parameters
     ----------
@@ -59,13 +72,13 @@ def to_nwb(
     Raises
     ------
     InputError
-        No spikes, a bad gap or start, or pynwb is not installed.
+        No spikes, a population without neurons, a bad gap or start, or pynwb is not installed.
     CheckpointError
         A file is there already, or the place cannot be written.
     """
     pynwb, path = library("pynwb"), Path(path)
-    names = selected(recording, populations)
-    gap = to_steps(gap_ms, trains(recording, names[0]).dt_ms, "gap_ms")
+    found, start_ms = selected(recording, populations), start_of(recording)
+    gap = to_steps(number_ms(gap_ms, "gap_ms"), found[0].dt_ms, "gap_ms")
     if gap < 0:
         raise InputError(f"gap_ms: expected a time >= 0, got {gap_ms:g} ms.")
     start = datetime.datetime.now(datetime.UTC) if session_start is None else session_start
@@ -73,12 +86,18 @@ def to_nwb(
         raise InputError("session_start: expected a date with a time zone; give one, such as tzinfo=datetime.UTC.")
     if os.path.lexists(path) and not (replace and path.is_file()):
         raise CheckpointError(f"{path}: is there already; choose another name, or replace=True for a file")
-    notes = {k: v for k, v in recording.attrs.items() if isinstance(v, (str, int, float, bool))}
+    attributes, left_out = attributes_of(recording)
+    notes = {
+        **attributes, "dt_ms": found[0].dt_ms, "n_steps": found[0].n_steps, "n_trials": found[0].n_trials, "start_ms": start_ms,
+        "left_out": ", ".join(left_out),
+    }  # fmt: skip
     file = pynwb.NWBFile(
         session_description=description, identifier=identifier or str(uuid.uuid4()), session_start_time=start,
         notes=json.dumps(notes),
     )  # fmt: skip
-    _add(file, recording, names, gap)
+    if isinstance(attributes.get("subject"), str):
+        file.subject = library("pynwb.file").Subject(subject_id=attributes["subject"])
+    _add(file, found, gap, max(start_ms, 0.0))
     folder = None
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -95,40 +114,46 @@ def to_nwb(
     return path
 
 
-def _add(file: Any, recording: xr.DataTree, names: Sequence[str], gap: int) -> None:
-    """The two tables, a column at once: a call per neuron would take minutes for large populations."""
+def _add(file: Any, found: Sequence[Trains], gap: int, first_ms: float) -> None:
+    """The two tables, a column at once: a call per neuron would take minutes for large populations.
+
+    The first trial begins at ``first_ms``.
+    """
     misc, common = library("pynwb.misc"), library("hdmf.common")
-    found = [trains(recording, name) for name in names]
     dt, n_steps, labels = found[0].dt_ms, found[0].n_steps, trial_names(found[0])
     begins = np.arange(len(labels), dtype=np.int64) * (n_steps + gap)
     file.add_trial_column("trial_id", "Name of the trial in the recording.")
     for label, begin in zip(labels, begins, strict=True):
         file.add_trial(
-            start_time=float(begin * dt / 1000), stop_time=float((begin + n_steps) * dt / 1000), trial_id=int(label)
+            start_time=float((first_ms + begin * dt) / 1000),
+            stop_time=float((first_ms + (begin + n_steps) * dt) / 1000),
+            trial_id=int(label),
         )
     times, counts, ids = [], [], []
     for population in found:
         spikes = spikes_of(population)
         order = stable_order(spikes.neuron.astype(np.int64), population.n_neurons)  # events come in order of time
-        times.append((begins[spikes.trial] + spikes.step)[order] * dt / 1000)
+        times.append((first_ms + (begins[spikes.trial] + spikes.step)[order] * dt) / 1000)
         counts.append(np.bincount(spikes.neuron, minlength=population.n_neurons))
         ids.append(neuron_names(population))
     sizes = [len(i) for i in ids]
     n_units = sum(sizes)
-    text = any(i.dtype.kind not in "iu" for i in ids)
-    observed = np.stack([begins, begins + n_steps], axis=1) * dt / 1000
-    plain = {
-        "population": ("Population of the recording.", np.repeat(names, sizes).tolist()),
+    types = ["integer" if i.dtype.kind in "iu" else "text" for i in ids]
+    observed = (first_ms + np.stack([begins, begins + n_steps], axis=1) * dt) / 1000
+    single = {
+        "population": ("Population of the recording.", np.repeat([f.population for f in found], sizes).tolist()),
         "transmitter": (
             "Transmitter of the population.",
             np.repeat([str(f.node.attrs.get("transmitter", "mixed")) for f in found], sizes).tolist(),
         ),
         "neuron_id": (
             "Name of the neuron within its population.",
-            [str(k) for i in ids for k in i] if text else np.concatenate(ids).astype(np.int64),
+            [str(k) for i in ids for k in i] if "text" in types else np.concatenate(ids).astype(np.int64),
         ),
     }
-    columns = [common.VectorData(name=n, description=d, data=values) for n, (d, values) in plain.items()]
+    if len(set(types)) > 1:
+        single["neuron_id_type"] = ("What neuron_id is: integer or text.", np.repeat(types, sizes).tolist())
+    columns = [common.VectorData(name=n, description=d, data=values) for n, (d, values) in single.items()]
     for name, about, values, ends in (
         ("spike_times", "Beginning of the step of every spike [s].", np.concatenate(times), np.cumsum(np.concatenate(counts))),
         (
@@ -140,7 +165,7 @@ def _add(file: Any, recording: xr.DataTree, names: Sequence[str], gap: int) -> N
         columns += [data, common.VectorIndex(name=f"{name}_index", data=ends, target=data)]
     file.units = misc.Units(
         name="units", description="Neurons of the recording.", resolution=dt / 1000, columns=columns,
-        id=np.arange(n_units), colnames=[*plain, "spike_times", "obs_intervals"],
+        id=np.arange(n_units), colnames=[*single, "spike_times", "obs_intervals"],
     )  # fmt: skip
 
 
@@ -163,7 +188,9 @@ def from_nwb(
     Units are neurons, named by the column ``neuron_id`` if there is one, else by their id. With a trials table, trial k is
     ``align + start_ms <= time < align + start_ms + duration_ms`` and the spikes in none of these windows are left out, their
     number being the attribute ``n_outside``; without one, or with ``by_trial=False``, the file is one trial. A unit
-    counts as observed throughout: ``obs_intervals`` are not read.
+    counts as observed throughout: ``obs_intervals`` are not read. Attributes that :func:`to_nwb` noted and the subject's id
+    (``subject``) become attributes of the root, and the ``start_ms`` that it noted is that of trials aligned to
+    ``start_time``.
 
     Parameters
     ----------
@@ -191,15 +218,18 @@ def from_nwb(
         As :func:`from_times`; the file cannot be read, has no spike times, or lacks a column.
     """
     path = Path(path)
-    units, trials = _load(path, population_column, align if by_trial else None)
+    units, trials, told = _load(path, population_column, align if by_trial else None)
     dt_ms = units["resolution"] if dt_ms is None else dt_ms
+    for argument, given in (("dt_ms", dt_ms), ("start_ms", start_ms), ("duration_ms", duration_ms)):
+        if given is not None:
+            number_ms(given, argument)
     if dt_ms is None or not (np.isfinite(dt_ms) and dt_ms > 0):
         raise InputError(
             f"{path}: dt_ms: expected the width of a step in ms, got {dt_ms}; the file does not say it, give it."
         )
     labels, unit, times = units["names"], units["unit"], units["times"]
     groups = units["groups"] if units["groups"] is not None else np.full(len(labels), population)
-    trial, names = np.zeros(times.size, dtype=np.int64), None
+    trial, names, begin = np.zeros(times.size, dtype=np.int64), None, start_ms
     if trials is not None:
         n_steps = (
             _trial_steps(path, trials, start_ms, dt_ms)
@@ -210,6 +240,7 @@ def from_nwb(
         provenance = {"n_outside": int(unit.size - np.unique(rows).size), **provenance}
         unit, names = unit[rows], trials["names"]
         trial, duration_ms, start_ms = names[trial], n_steps * dt_ms, 0.0
+        begin += number_ms(told.get("start_ms", 0.0), f"{path}: notes.start_ms") if align == "start_time" else 0.0
     spikes, known, sent = {}, {}, {}
     for name in dict.fromkeys(groups.tolist()):
         members = groups == name
@@ -218,28 +249,47 @@ def from_nwb(
         spikes[name] = (times[mine], _plain(labels[unit[mine]]), trial[mine])
         if units["transmitters"] is not None:
             sent[name] = str(units["transmitters"][members][0])
-    return from_times(
+    read = from_times(
         spikes, dt_ms=dt_ms, duration_ms=duration_ms, start_ms=start_ms, neurons=known | dict(neurons or {}), trials=names,
         transmitters=sent | dict(transmitters or {}), **provenance,
     )  # fmt: skip
+    read.attrs["start_ms"] = float(begin)
+    return carry(read, plain(told), provenance)
 
 
 def _plain(names: np.ndarray) -> np.ndarray:
-    return names.astype(str) if names.dtype.kind == "O" else names
+    """Names of a population: integers if all are, else text."""
+    if names.dtype.kind != "O":
+        return names
+    return names.astype(np.int64 if all(isinstance(n, int) for n in names) else str)
 
 
-def _load(path: Path, population_column: str | None, align: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What is needed of the two tables, read whole: times [ms] and unit of every spike, columns; starts of trials [ms]."""
+def _load(
+    path: Path, population_column: str | None, align: str | None
+) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
+    """What is needed, read whole: times [ms] and unit of every spike, columns; starts of trials [ms]; attributes."""
     pynwb = library("pynwb")
     try:
         with pynwb.NWBHDF5IO(str(path), "r") as source:
             file = source.read()
-            return _units(path, file.units, population_column), _trials(path, file.trials, align)
+            return _units(path, file.units, population_column), _trials(path, file.trials, align), _told(file)
     except InputError:
         raise
     except Exception as error:  # hdmf raises anything at files that are cut off or of another kind
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: cannot be read as NWB ({type(error).__name__}: {reason}); check the file.") from None
+
+
+def _told(file: Any) -> dict[str, Any]:
+    """Attributes of the recording, ``start_ms`` included, if :func:`to_nwb` noted them; the subject's id."""
+    try:
+        notes = json.loads(file.notes or "")
+    except ValueError:
+        notes = None
+    told = notes if isinstance(notes, dict) and {"dt_ms", "n_steps", "n_trials", "start_ms"} <= set(notes) else {}
+    if file.subject is not None and file.subject.subject_id:
+        told = {"subject": file.subject.subject_id, **told}
+    return told
 
 
 def _units(path: Path, table: Any, population_column: str | None) -> dict[str, Any]:
@@ -254,10 +304,14 @@ def _units(path: Path, table: Any, population_column: str | None) -> dict[str, A
     ends, times = np.asarray(index.data[:], dtype=np.int64), np.asarray(index.target.data[:], dtype=np.float64)
     grouping = population_column or ("population" if "population" in present else None)
     resolution = table.resolution
+    names = np.asarray(table["neuron_id"][:] if "neuron_id" in present else table.id[:])
+    if "neuron_id" in present and "neuron_id_type" in present:
+        pairs = zip(names, table["neuron_id_type"][:], strict=True)
+        names = np.array([int(n) if kind == "integer" else str(n) for n, kind in pairs], dtype=object)
     return {
         "times": times * 1000,
         "unit": np.repeat(np.arange(ends.size), np.diff(ends, prepend=0)),
-        "names": np.asarray(table["neuron_id"][:] if "neuron_id" in present else table.id[:]),
+        "names": names,
         "groups": None if grouping is None else np.asarray([_text(v) for v in table[grouping][:]]),
         "transmitters": np.asarray(table["transmitter"][:]).astype(str) if "transmitter" in present else None,
         "resolution": float(resolution) * 1000 if resolution is not None and resolution > 0 else None,

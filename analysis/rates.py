@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ..recording import events
-from .trains import labelled, spiking_populations, trains
+from ..errors import InputError
+from .trains import as_spikes, labelled, spiking_populations, trains
 
 
 def spike_trains(
@@ -37,10 +37,12 @@ def spike_trains(
     window = slice(found.start, found.stop)
     if "spikes" in found.node:
         spikes: xr.DataArray = found.node["spikes"].transpose("trial", "step", "neuron").isel(step=window)
-        return spikes
-    rows = events(found.node).dense(found.n_trials, found.node.attrs["n_steps"], found.n_neurons)  # type: ignore[union-attr]
+        return spikes if spikes.dtype == bool else spikes.copy(data=as_spikes(spikes.values, population))
+    rows = np.zeros((found.n_trials, found.n_steps, found.n_neurons), dtype=bool)
+    for train, step in found.raw():
+        rows[train // found.n_neurons, step, train % found.n_neurons] = True
     time = found.node["time"].isel(step=window)
-    return xr.DataArray(rows[:, window], dims=("trial", "step", "neuron"), coords={"time": time}, name="spikes")
+    return xr.DataArray(rows, dims=("trial", "step", "neuron"), coords={"time": time}, name="spikes")
 
 
 def neuron_rates(
@@ -66,9 +68,10 @@ def active_fraction(
     Returns
     -------
     xarray.DataArray, (trial,), dimensionless, in [0, 1]
+        NaN for a population without neurons.
     """
     found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
-    share = xr.DataArray((found.counts() > 0).mean(axis=1), dims="trial")
+    share = xr.DataArray((found.counts() > 0).sum(axis=1) / (found.n_neurons or np.nan), dims="trial")
     return labelled(share, "active_fraction", "1", population)
 
 
@@ -87,7 +90,7 @@ def population_rates(
     -------
     xarray.Dataset, (population,)
         ``n_neurons``, ``n_spikes`` (all trials), ``mean``, ``median``, ``std`` [Hz], ``active_fraction``
-        (mean over trials) and the coordinate ``transmitter``.
+        (mean over trials) and the coordinate ``transmitter``. NaN where there are no neurons.
     """
     names = spiking_populations(recording) if populations is None else tuple(populations)
     columns: dict[str, list[float]] = {
@@ -99,10 +102,11 @@ def population_rates(
         rates = counts.mean(axis=0) / found.seconds
         columns["n_neurons"].append(found.n_neurons)
         columns["n_spikes"].append(int(counts.sum()))
-        columns["mean"].append(float(rates.mean()))
-        columns["median"].append(float(np.median(rates)))
-        columns["std"].append(float(rates.std()))
-        columns["active_fraction"].append(float((counts > 0).mean()))
+        for key, values, measure in (
+            ("mean", rates, np.mean), ("median", rates, np.median), ("std", rates, np.std),
+            ("active_fraction", counts > 0, np.mean),
+        ):  # fmt: skip
+            columns[key].append(float(measure(values)) if found.n_neurons else np.nan)
     units = {"mean": "Hz", "median": "Hz", "std": "Hz"}
     return xr.Dataset(
         {key: ("population", np.asarray(column), {"units": units.get(key, "1")}) for key, column in columns.items()},
@@ -134,8 +138,15 @@ def psth(
     Returns
     -------
     xarray.DataArray, (bin,), (trial, bin) or (neuron, bin), Hz
-        Coordinate ``time`` [ms]: start of the bin.
+        Coordinate ``time`` [ms]: start of the bin. NaN for the mean over no neurons.
+
+    Raises
+    ------
+    InputError
+        Another `per`, or as :func:`spike_trains`.
     """
+    if per not in ("population", "trial", "neuron"):
+        raise InputError(f"per: expected 'population', 'trial' or 'neuron', got {per!r}.")
     found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
     width = found.steps(bin_ms, "bin_ms")
     counts, n_bins = found.binned(width), found.n_steps // width
@@ -143,7 +154,7 @@ def psth(
         total = sum(counts[k * n_bins : (k + 1) * n_bins].toarray().T for k in range(found.n_trials))
         rate, dims = np.asarray(total, dtype=float) / found.n_trials, ["neuron", "bin"]
     else:
-        by_trial = np.asarray(counts.sum(axis=1)).reshape(found.n_trials, n_bins) / found.n_neurons
+        by_trial = np.asarray(counts.sum(axis=1)).reshape(found.n_trials, n_bins) / (found.n_neurons or np.nan)
         rate, dims = (by_trial, ["trial", "bin"]) if per == "trial" else (by_trial.mean(axis=0), ["bin"])
     time = start_ms + np.arange(n_bins) * width * found.dt_ms
     histogram = xr.DataArray(

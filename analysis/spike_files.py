@@ -96,14 +96,14 @@ def read_spikes(
     if ending in TEXT or ending == ".npz":
         read = _npz(path, columns) if ending == ".npz" else _text(path, TEXT[ending], columns, time_unit)
         return from_pandas(
-            read, **common, start_ms=start_ms or 0.0, trials=trials, columns=columns, time_unit=time_unit, where=str(path),
+            read, **common, start_ms=start_ms, trials=trials, columns=columns, time_unit=time_unit, where=str(path),
             **options,
         )  # fmt: skip
     for name, given in (("trials", trials), ("columns", columns), ("time_unit", time_unit)):
         if given is not None:
             raise InputError(f"{name}: only for text and NPZ files; {path.name} states it itself, leave it out.")
     if ending == ".nwb":
-        return from_nwb(path, **common, start_ms=start_ms or 0.0, **options)
+        return from_nwb(path, **common, start_ms=0.0 if start_ms is None else start_ms, **options)
     return from_neo(read_neo(str(path), neo_io), **common, start_ms=start_ms, **options)
 
 

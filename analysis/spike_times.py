@@ -15,6 +15,7 @@ import xarray as xr
 
 from ..errors import InputError, unknown
 from ..recording import Events, from_events
+from .exchange import number_ms
 from .trains import to_steps
 
 TOLERANCE = 1e-6
@@ -68,13 +69,15 @@ def from_times(
     Raises
     ------
     InputError
-        No neurons, times that are no finite numbers or outside of the recording, two spikes of a neuron in one step,
+        No neurons, a ``*_ms`` that is no number, times that are no finite numbers or outside of the recording, two spikes of a neuron in one step,
         neurons or trials that do not fit ``neurons`` or ``trials``.
     """
     if not isinstance(populations, Mapping) or not populations:
         raise InputError(
             "populations: expected a mapping such as {'E': (times_ms, neurons)}, got none; name at least one."
         )
+    dt_ms, start_ms = number_ms(dt_ms, "dt_ms"), number_ms(start_ms, "start_ms")
+    duration_ms = None if duration_ms is None else number_ms(duration_ms, "duration_ms")
     if not (np.isfinite(dt_ms) and dt_ms > 0):
         raise InputError(f"dt_ms: expected a positive time in ms, got {dt_ms}; give the width of a step.")
     if not np.isfinite(start_ms):
@@ -97,7 +100,7 @@ def from_times(
     try:
         tree = from_events(
             found, sizes, dt_ms=dt_ms, n_steps=limit, n_trials=len(trial_id), transmitters=transmitters,
-            start_ms=float(start_ms), **provenance,
+            start_ms=start_ms, **provenance,
         )  # fmt: skip
     except InputError as error:
         raise InputError(_twice(found, given, ids) or str(error)) from None

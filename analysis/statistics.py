@@ -43,8 +43,11 @@ def activity_statistics(
     Returns
     -------
     xarray.DataArray, (population, trial, statistic)
-        NaN where nothing defines it: no spikes, too few intervals, one neuron. Coordinate ``units`` by statistic.
+        NaN where nothing defines it: no spikes, too few intervals, one neuron or none. Coordinate ``units`` by statistic;
+        ``attrs["n_defined"]``: values that are not NaN.
     """
+    if not len(statistics):
+        raise InputError(f"statistics: expected at least one of {', '.join(STATISTICS)}, got none.")
     for name in statistics:
         if name not in STATISTICS:
             raise InputError(f"statistics: {unknown('statistic', name, STATISTICS)}")
@@ -65,12 +68,14 @@ def activity_statistics(
             "units": ("statistic", [STATISTICS[s] for s in statistics]),
         },
         name="activity",
-        attrs={"bin_ms": bin_ms, "min_intervals": min_intervals},
+        attrs={"bin_ms": bin_ms, "min_intervals": min_intervals, "n_defined": int(np.isfinite(values).sum())},
     )
 
 
 def _of_population(found: Trains, wanted: Sequence[str], bin_ms: float, min_intervals: int) -> np.ndarray:
     """(trial, statistic)."""
+    if not found.n_neurons:
+        return np.full((found.n_trials, len(wanted)), np.nan)
     columns: dict[str, np.ndarray] = {}
     if {"rate", "rate_variation"} & {*wanted}:
         rates = found.counts() / found.seconds

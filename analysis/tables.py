@@ -10,14 +10,13 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import InputError, unknown
-from .exchange import neuron_names, selected, spikes_of, trial_names
+from .exchange import attributes_of, carry, neuron_names, plain, selected, spikes_of, start_of, trial_names
 from .spike_times import Labels, from_times
-from .trains import trains
 
 TIME_COLUMNS = {"time_ms": "ms", "time_s": "s", "time_us": "us"}
 COLUMNS = ("time", *TIME_COLUMNS, "neuron", "trial", "population")
 ATTRS = "cortexsnn"
-"""Key in ``DataFrame.attrs`` for what a list of spikes cannot say: grid, length, silent neurons."""
+"""Key in ``DataFrame.attrs`` for what a list of spikes cannot say: grid, start, length, silent neurons, attributes."""
 
 
 def to_pandas(recording: xr.DataTree, populations: Sequence[str] | None = None) -> pd.DataFrame:
@@ -34,31 +33,36 @@ def to_pandas(recording: xr.DataTree, populations: Sequence[str] | None = None) 
     pandas.DataFrame
         A row per spike, in order of population, trial, time, neuron: ``population`` (categorical, so that silent ones
         remain), ``trial``, ``neuron`` (their names where the recording has them, else their positions), ``time_ms``
-        (beginning of the step). Grid, length, transmitters and all neurons are in ``attrs``, which
-        :func:`from_pandas` reads; a table written to CSV loses them. States are left out.
+        (beginning of the step, the recording beginning at its ``start_ms``). Grid, start, length, transmitters, all
+        neurons and the root's attributes that are text or numbers are in ``attrs``, which :func:`from_pandas` reads; a table
+        written to CSV loses them. States are left out, and other attributes, which ``left_out`` in ``attrs`` names.
+
+    Raises
+    ------
+    InputError
+        No spikes, or a population without neurons.
     """
-    names, parts, known = selected(recording, populations), [], []
-    for name in names:
-        found = trains(recording, name)
+    known, start, parts = selected(recording, populations), start_of(recording), []
+    names = [found.population for found in known]
+    for at, found in enumerate(known):
         spikes = spikes_of(found)
-        known.append(found)
         parts.append(
             pd.DataFrame(
                 {
-                    "population": pd.Categorical.from_codes(
-                        np.full(len(spikes), names.index(name)), categories=list(names)
-                    ),
+                    "population": pd.Categorical.from_codes(np.full(len(spikes), at), categories=names),
                     "trial": trial_names(found)[spikes.trial],
                     "neuron": neuron_names(found)[spikes.neuron],
-                    "time_ms": spikes.step * found.dt_ms,
+                    "time_ms": start + spikes.step * found.dt_ms,
                 }
             )
         )
     table = pd.concat(parts, ignore_index=True)
+    attributes, left_out = attributes_of(recording)
     table.attrs[ATTRS] = {
         "dt_ms": known[0].dt_ms, "duration_ms": known[0].n_steps * known[0].dt_ms, "trials": trial_names(known[0]).tolist(),
         "neurons": {f.population: neuron_names(f).tolist() for f in known},
         "transmitters": {f.population: str(f.node.attrs.get("transmitter", "mixed")) for f in known},
+        "start_ms": start, "attributes": attributes, "left_out": ", ".join(left_out),
     }  # fmt: skip
     return table
 
@@ -68,7 +72,7 @@ def from_pandas(
     *,
     dt_ms: float | None = None,
     duration_ms: float | None = None,
-    start_ms: float = 0.0,
+    start_ms: float | None = None,
     time_unit: str | None = None,
     columns: Mapping[str, str] | None = None,
     population: str = "neurons",
@@ -84,8 +88,8 @@ def from_pandas(
     ----------
     table : pandas.DataFrame
         Columns ``time_ms``, ``time_s`` or ``time_us`` (or ``time``, with ``time_unit``), ``neuron`` and, optional, ``trial``
-        and ``population``; others are ignored. What :func:`to_pandas` made comes back as it was, without further arguments;
-        a population that has been filtered out of it counts as silent unless
+        and ``population``; others are ignored. What :func:`to_pandas` made comes back as it was, without further arguments
+        and but for what it left out; a population that has been filtered out of it counts as silent unless
         ``table.population.cat.remove_unused_categories()`` took it away and ``table.attrs`` was cleared.
     time_unit : "ms", "s" or "us", optional
         Unit of a column ``time``.
@@ -93,7 +97,9 @@ def from_pandas(
         Such as ``{"neuron": "cluster_id", "time_s": "spike_times"}``.
     population : str
         Name of the only population of a table that has no such column.
-    dt_ms, duration_ms, start_ms, neurons, trials, transmitters, provenance
+    start_ms : float, ms, optional
+        Time in the table that becomes 0. None: as :func:`to_pandas` noted it, else 0.
+    dt_ms, duration_ms, neurons, trials, transmitters, provenance
         As for :func:`from_times`.
     where : str
         What messages call the table.
@@ -128,16 +134,17 @@ def from_pandas(
         spikes.setdefault(name, (np.zeros(0), np.zeros(0, dtype=np.int64)))
     if not spikes:
         raise InputError(f"{where}: no spikes and no neurons; say with neurons={{'E': 100}} which were recorded.")
-    return from_times(
+    found = from_times(
         spikes,
         dt_ms=dt_ms,
         duration_ms=told.get("duration_ms") if duration_ms is None else duration_ms,
-        start_ms=start_ms,
+        start_ms=told.get("start_ms", 0.0) if start_ms is None else start_ms,
         neurons=neurons,
         trials=told.get("trials") if trials is None and trial is not None else trials,
         transmitters=told.get("transmitters") if transmitters is None else transmitters,
         **provenance,
     )
+    return carry(found, plain(told.get("attributes", {})), provenance)
 
 
 def find_columns(

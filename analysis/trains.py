@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -146,13 +147,38 @@ class Trains:
         for trial in range(self.n_trials):
             for first in range(self.start, self.stop, rows):
                 block = spikes[trial, first : min(first + rows, self.stop)].values
-                step, neuron = np.nonzero(block)
+                step, neuron = np.nonzero(as_spikes(block, self.population))
                 yield np.full(step.size, trial), step + first, neuron
 
     def _events(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         columns = [self.node[name] for name in EVENTS]
+        where = f"recording.{self.population}"
+        if len({c.shape for c in columns}) > 1 or any(c.dtype.kind not in "iu" for c in columns):
+            held = ", ".join(f"{c.name} {c.shape} {c.dtype}" for c in columns)
+            raise InputError(f"{where}: expected three rows of as many integers, got {held}; use from_events.")
+        before = (0, 0)
         for first in range(0, columns[0].size, PIECE):
-            yield tuple(c[first : first + PIECE].values for c in columns)  # type: ignore[misc]
+            trial, step, neuron = (c[first : first + PIECE].values for c in columns)
+            for name, values, n in (
+                ("spike_trial", trial, self.n_trials), ("spike_step", step, self.all_steps),
+                ("spike_neuron", neuron, self.n_neurons),
+            ):  # fmt: skip
+                if values.min() < 0 or values.max() >= n:
+                    raise InputError(
+                        f"{where}.{name}: expected integers from 0 to {n - 1}, got {values.min()} to {values.max()}; "
+                        "use from_events, which checks them."
+                    )
+            back = np.flatnonzero(step[1:] < step[:-1])
+            if (
+                (trial[1:] < trial[:-1]).any()
+                or (trial[back + 1] <= trial[back]).any()
+                or (int(trial[0]), int(step[0])) < before
+            ):
+                raise InputError(
+                    f"{where}: expected spikes in order of trial and step; use from_events, which sorts them."
+                )
+            before = int(trial[-1]), int(step[-1])
+            yield trial, step, neuron
 
 
 def _counted(row: np.ndarray, neuron: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
@@ -180,11 +206,10 @@ def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, st
     Raises
     ------
     InputError
-        Unknown population, no spikes recorded, or an empty or off-grid window.
+        No recording, unknown population, no spikes recorded, or an empty or off-grid window. While they are read: dense
+        spikes other than 0 and 1, events out of order or out of range.
     """
-    if population not in recording.children:
-        raise InputError(f"recording: {unknown('population', population, recording.children)}")
-    node = recording.children[population].to_dataset()
+    node = node_of(recording, population)
     if "spikes" not in node.data_vars and EVENTS[0] not in node.data_vars:
         held = ", ".join(map(str, node.data_vars)) or "nothing"
         raise InputError(
@@ -193,6 +218,64 @@ def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, st
         )
     dt = dt_ms(recording)
     n_steps = Trains(node, population, 0, 0, dt).all_steps
+    return Trains(node, population, *window(population, n_steps, dt, start_ms, stop_ms), dt)
+
+
+def as_spikes(block: np.ndarray, population: str) -> np.ndarray:
+    """A dense block of spikes as bool.
+
+    Raises
+    ------
+    InputError
+        Numbers other than 0 and 1, NaN among them.
+    """
+    if block.dtype == bool:
+        return block
+    spikes = block == 1
+    if not (spikes | (block == 0)).all():
+        raise InputError(
+            f"recording.{population}.spikes: expected bool, or 0 and 1 only, got {block.dtype} with other values; "
+            "more spikes in a step, or missing ones, have no place in a recording: use a smaller dt, or leave trials out."
+        )
+    return np.asarray(spikes)
+
+
+def node_of(recording: xr.DataTree, population: str) -> xr.Dataset:
+    """What a recording holds of a population.
+
+    Raises
+    ------
+    InputError
+        No recording, or unknown population.
+    """
+    check_recording(recording)
+    if population not in recording.children:
+        raise InputError(f"recording: {unknown('population', population, recording.children)}")
+    return recording.children[population].to_dataset()
+
+
+def check_recording(recording: object) -> None:
+    """Is it a recording at all?
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(recording, xr.DataTree):
+        raise InputError(
+            f"recording: expected an xarray.DataTree, as simulate and load_recording return it, got "
+            f"{type(recording).__name__}; give the whole recording, not one node of it."
+        )
+
+
+def window(population: str, n_steps: int, dt: float, start_ms: float, stop_ms: float | None) -> tuple[int, int]:
+    """First step of a window and the one after its last; to the end where `stop_ms` is None.
+
+    Raises
+    ------
+    InputError
+        Times off the grid, an empty window, or one that leaves the recording.
+    """
     start = to_steps(start_ms, dt, "start_ms")
     stop = n_steps if stop_ms is None else to_steps(stop_ms, dt, "stop_ms")
     if not 0 <= start < stop <= n_steps:
@@ -200,11 +283,12 @@ def trains(recording: xr.DataTree, population: str, *, start_ms: float = 0.0, st
             f"recording.{population}: the window of steps {start} to {stop} is empty or leaves the "
             f"recording, which has {n_steps} steps of {dt:g} ms."
         )
-    return Trains(node, population, start, stop, dt)
+    return start, stop
 
 
 def spiking_populations(recording: xr.DataTree, *, inputs: bool = False) -> tuple[str, ...]:
     """Names of the nodes that hold spikes, in stage order; inputs only where asked for."""
+    check_recording(recording)
     return tuple(
         name
         for name, node in recording.children.items()
@@ -226,6 +310,8 @@ def to_steps(value_ms: float, dt: float, name: str) -> int:
     ------
     InputError
     """
+    if not (isinstance(value_ms, Real) and isinstance(dt, Real) and np.isfinite(dt) and dt > 0):
+        raise InputError(f"{name}: expected a number in ms and dt above 0 ms, got {value_ms!r} and dt = {dt!r}.")
     if not np.isfinite(value_ms):
         raise InputError(f"{name}: expected a time in ms, got {value_ms}; give a finite multiple of dt = {dt:g} ms.")
     steps = round(value_ms / dt)

@@ -36,8 +36,9 @@ def stimulus_of_trial(stimulus: ArrayLike, n_trials: int, name: str = "stimulus"
     labels = np.asarray(stimulus)
     if labels.shape != (n_trials,):
         raise InputError(f"{name}: expected one label per trial, ({n_trials},), got {labels.shape}.")
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise InputError(f"{name}: {int(np.isnan(labels).sum())} labels are NaN; give trials without one a label too.")
+    missing = sum(isinstance(label, float | np.floating) and bool(np.isnan(label)) for label in labels.tolist())
+    if missing:
+        raise InputError(f"{name}: {missing} labels are NaN; give trials without one a label too.")
     try:
         kinds, which = np.unique(labels, return_inverse=True)
     except TypeError:

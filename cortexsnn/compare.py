@@ -79,9 +79,10 @@ class Comparison:
         if self.agree:
             worst = float(self.table["max_relative"].max()) if self.table.sizes["row"] else 0.0
             text = f"{a} = {b}: {self.met}, {self.n_spikes} spikes compared, largest relative difference {worst:.2g}"
+            text += "" if self.n_spikes else "; without a spike this proves little"
             return text if self.first_unequal is None else f"{text}, first in {self.first_unequal}"
         differing = int(self.table["n_different"].where(self.table["variable"] == SPIKES, 0).sum())
-        return f"{a} != {b}: {differing} of {self.n_spikes} spikes differ; first: {self.first_difference}"
+        return f"{a} != {b}: {differing} spikes in one only ({self.n_spikes} in {a}); first: {self.first_difference}"
 
 
 def compare(recording_a: xr.DataTree, recording_b: xr.DataTree, tolerance: float = TOLERANCE) -> Comparison:

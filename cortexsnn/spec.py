@@ -245,7 +245,7 @@ class Circuit(Frozen):
         Raises
         ------
         InputError
-            A path that leads nowhere, or no mapping.
+            Paths that lead nowhere, all of them, or no mapping.
         SpecError
             The changed circuit is not valid.
         """
@@ -253,9 +253,14 @@ class Circuit(Frozen):
 
         if not isinstance(changes, Mapping):
             raise InputError(f"expected a mapping of paths to values, got {changes!r:.60}")
-        plain = to_plain(self)
+        plain, problems = to_plain(self), []
         for path, value in changes.items():
-            _set_path(plain, path, value)
+            try:
+                _set_path(plain, path, value)
+            except InputError as error:
+                problems.append(str(error))
+        if problems:
+            raise InputError("; ".join(problems))
         return validate(Circuit(**plain))
 
     @property

@@ -166,7 +166,7 @@ class Network(torch.nn.Module):
             Without gradients: a state became NaN or infinite.
         """
         self.project()
-        run = self._begin(*self._drive({} if inputs is None else inputs, state, n_steps, n_trials), state)
+        run = self._begin(*self.drive({} if inputs is None else inputs, state, n_steps, n_trials), state)
         for members, recurrent in self.components:
             if recurrent:
                 self._run_steps(run, members)
@@ -177,9 +177,14 @@ class Network(torch.nn.Module):
 
     # -- beginning and end ----------------------------------------------------------------------------------------
 
-    def _drive(
-        self, inputs: Mapping[str, torch.Tensor], state: State | None, n_steps: int | None, n_trials: int
+    def drive(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        state: State | None = None,
+        n_steps: int | None = None,
+        n_trials: int = 1,
     ) -> tuple[dict[str, torch.Tensor], int, int]:
+        """All inputs checked, in coherent units, (step, trial, channel), Poisson spikes drawn; with the numbers of steps and trials."""
         known = {d.name: d for d in self.program.inputs}
         if not isinstance(inputs, Mapping):
             wish = f"{{'{next(iter(known), 'input')}': tensor of (step, trial, channel)}}"

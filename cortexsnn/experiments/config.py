@@ -5,13 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import InputError, unknown
+from ..emit.surrogate import surrogate
+from ..errors import EngineError, InputError, unknown
+from ..neurons import piece
 from ..train.fit import Settings
+
+
+def _different(seeds: list[int]) -> list[int]:
+    """A seed given twice would count one network as two, and make every interval too narrow."""
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"expected different seeds, got {seeds}")
+    return seeds
+
+
+def _piece(name: str) -> str:
+    piece(name)
+    return name
+
+
+def _surrogate(text: str) -> str:
+    try:
+        surrogate(text)
+    except EngineError as error:
+        raise ValueError(str(error)) from None
+    return text
+
 
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
+Layers = Annotated[list[Positive], Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Config(BaseModel):
@@ -40,7 +65,7 @@ class TrainingConfig(Config):
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
     clip: Annotated[float, Field(gt=0)] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    surrogate: str = "sigmoid(4)"
+    surrogate: Annotated[str, AfterValidator(_surrogate)] = "sigmoid(4)"
     optimiser: Literal["adam", "sgd"] = "adam"
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
 
@@ -50,17 +75,17 @@ class DigitsConfig(ExperimentConfig):
 
     circuit: CircuitConfig
     training: TrainingConfig = TrainingConfig()
-    seeds: Annotated[list[Seed], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_different)]
     n_steps: Positive = 8
     engines: Annotated[list[str], Field(min_length=2)]
-    surrogates: list[str] = []
+    surrogates: list[Annotated[str, AfterValidator(_surrogate)]] = []
     workers: Positive = 2
 
 
 class ArmsConfig(ExperimentConfig):
     """What every experiment with arms has: paired seeds, training, processes."""
 
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    seeds: Annotated[list[Seed], Field(min_length=2), AfterValidator(_different)]
     training: TrainingConfig = TrainingConfig()
     workers: Positive = 2
 
@@ -68,8 +93,8 @@ class ArmsConfig(ExperimentConfig):
 class DepthConfig(ArmsConfig):
     """E/I stacks of growing depth, against the same without E-I Init, without E-I Prop, and with batch normalisation."""
 
-    depths: Annotated[list[Positive], Field(min_length=1)]
-    width: Positive = 48
+    depths: Layers
+    width: Annotated[int, Field(ge=4)] = 48
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     n_steps: Positive = 4
     noise: Annotated[float, Field(ge=0)] = 0.4
@@ -78,29 +103,43 @@ class DepthConfig(ArmsConfig):
 class SelfPredictionConfig(ArmsConfig):
     """Wrapped neurons on digits row by row and pixel by pixel."""
 
-    tasks: list[Literal["rows", "pixels"]]
-    neurons: list[str]
-    hidden: list[Positive]
+    tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1)]
+    neurons: Annotated[list[Annotated[str, AfterValidator(_piece)]], Field(min_length=1)]
+    hidden: Layers
+
+
+class Strengths(Config):
+    """Of each perturbation: probabilities, and for jitter a standard deviation [steps]; one left out is not made."""
+
+    inserted: list[Share] = []
+    deleted: list[Share] = []
+    jitter: list[Annotated[float, Field(ge=0)]] = []
+    channels: list[Share] = []
 
 
 class GatingConfig(ArmsConfig):
     """Robustness of gated neurons to perturbations not seen in training, at equal clean accuracy and rate."""
 
-    hidden: Annotated[list[Positive], Field(min_length=1)]
+    hidden: Layers
     codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1)] = ["rate"]
     n_steps: Positive = 20
     input_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.85
     target_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    strengths: dict[str, list[float]]
+    strengths: Strengths
     repeats: Positive = 3
+
+    @property
+    def perturbed(self) -> dict[str, list[float]]:
+        """Perturbation -> its strengths."""
+        return {kind: strengths for kind, strengths in self.strengths.model_dump().items() if strengths}
 
 
 class DynamicsConfig(ArmsConfig):
     """Learned membrane polynomials against fixed ones."""
 
-    hidden: list[Positive]
-    degrees: list[Positive]
+    hidden: Layers
+    degrees: Layers
 
 
 class FiConfig(ExperimentConfig):
@@ -183,8 +222,21 @@ def checked(kind: type[C], values: Mapping[str, Any]) -> C:
         for item in error.errors(include_url=False):
             path = ".".join(str(p) for p in item["loc"])
             if item["type"] == "extra_forbidden":
-                lines.append(f"{path}: {unknown('key', path, kind.model_fields)}")
+                lines.append(
+                    f"{path}: {unknown('key', str(item['loc'][-1]), _model(kind, item['loc'][:-1]).model_fields)}"
+                )
+            elif item["type"] == "value_error":
+                lines.append(f"{path}: {item['ctx']['error']}")
             else:
                 hint = _HINTS.get((path, type(item["input"]).__name__), "")
                 lines.append(f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r:.60}{hint}")
         raise InputError("; ".join(lines)) from None
+
+
+def _model(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """The configuration that a path leads to."""
+    for key in path:
+        found = kind.model_fields[str(key)].annotation
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            kind = found
+    return kind

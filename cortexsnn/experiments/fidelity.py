@@ -7,6 +7,7 @@ network. What another drive, and another wiring, would do to the same numbers st
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -62,9 +63,11 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     tasks += [Run(circuit, config, NOISE, None, 0, k) for k in networks]
     tasks += [Run(circuit, config, WIRING, None, k, 0) for k in networks]
     tasks += [Run(circuit, config, s, v, k, k) for s, settings in sweeps.items() for v in settings for k in networks]
-    done = map_tasks(partial(_statistics, tuple(bounds)), tasks, config.workers, "fidelity")
+    start = time.perf_counter()
+    done = map_tasks(partial(_with_cpu_time, tuple(bounds)), tasks, config.workers, "fidelity")
+    seconds, cpu_seconds = time.perf_counter() - start, sum(spent for _, spent in done)
     by_setting: dict[tuple[str, Any], list[xr.DataArray]] = {}
-    for task, found in zip(tasks, done, strict=True):
+    for task, (found, _) in zip(tasks, done, strict=True):
         by_setting.setdefault((task.sweep, task.value), []).append(found)
     reference = by_setting[REFERENCE, None]
     yardsticks = {name: by_setting[name, None] for name in (NOISE, WIRING)}
@@ -90,6 +93,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     write_text(folder / "results.md", as_markdown(title, config.command, facts, table, table.findings, len(figures)))
     summary = {
         "experiment": "fidelity", "command": config.command, "versions": versions(), "circuit_hash": circuit.hash,
+        "wall_seconds": seconds, "cpu_seconds": cpu_seconds, "workers": config.workers,
         "table": {"columns": list(table.columns), "rows": [list(r) for r in table.rows]},
         "settings": [{"sweep": s, "value": v, "verdict": f.verdict, **_plain(f)} for (s, v), f in compared.items()],
         "config": config.model_dump(),
@@ -140,6 +144,11 @@ SWEEPS: dict[str, Sweep] = {
 """Key of the configuration -> what it changes; ``dt`` refines the grid of the finished job."""
 
 
+def _with_cpu_time(wanted: tuple[str, ...], task: Run) -> tuple[xr.DataArray, float]:
+    start = time.process_time()
+    return _statistics(wanted, task), time.process_time() - start
+
+
 def _statistics(wanted: tuple[str, ...], task: Run) -> xr.DataArray:
     """Statistics of one network: (population, trial, statistic)."""
     config = task.config
@@ -167,28 +176,38 @@ def _table(circuit: Circuit, config: FidelityConfig, compared: Mapping[tuple[str
     for (sweep, value), found in compared.items():
         t = found.table
         share = np.abs(t["difference"].values) / t["bound"].values
-        if np.isfinite(share).any():
+        if not np.isnan(share).all():
             p, s = np.unravel_index(int(np.nanargmax(share)), share.shape)
             worst = t.isel(population=p, statistic=s)
             unit, scale = (" %", 100) if bool(worst["relative"]) else ("", 1)
             place = f"{worst['population'].item()} {worst['statistic'].item()}"
             size = f"{scale * float(worst['difference']):+.3g}{unit} ({scale * float(worst['low']):+.3g} to {scale * float(worst['high']):+.3g})"
+            design = f"{float(worst['power']):.2g}, {scale * float(worst['detectable']):.3g}{unit}"
             beside = ", ".join(f"{scale * float(v):.2g}" for v in worst["spread"].values)
         else:
-            place, size, beside = "none defined", "", ""
+            place, size, design, beside = "none defined", "", "", ""
         counts = [int((t["verdict"] == v).sum()) for v in ("equivalent", "different", "inconclusive")]
         rows.append(
-            [f"{SWEEPS[sweep].label}: {value}", found.verdict, " / ".join(map(str, counts)), place, size, beside]
+            [
+                f"{SWEEPS[sweep].label}: {value}",
+                found.verdict,
+                " / ".join(map(str, counts)),
+                place,
+                size,
+                design,
+                beside,
+            ]
         )
     bounds = ", ".join(f"{n} {v:g}{' (relative)' if BOUNDS[n].relative else ''}" for n, v in config.bounds.items())
     return Table(
         caption=(
             f"{circuit.name} against itself at dt = {circuit.dt}, {config.networks} networks, {config.duration} of which the first "
             f"{config.discard} are left out. A statistic is equivalent where its simultaneous 95 % interval (paired by network) lies within "
-            f"the bound, different where it lies outside, else inconclusive. Bounds: {bounds}. Yardsticks: standard deviation of the "
+            f"the bound, different where it lies outside, else inconclusive. Bounds: {bounds}. Power: how often no difference would be called equivalent; detectable: the true difference that "
+            "would be called different in 80 % of repetitions. Yardsticks: standard deviation of the "
             "same statistic over new noise and over new wiring."
         ),
-        columns=["Setting", "Verdict", "Equivalent / different / inconclusive", "Largest for its bound", "Difference", "New noise, new wiring"],
+        columns=["Setting", "Verdict", "Equivalent / different / inconclusive", "Largest for its bound", "Difference", "Power, detectable", "New noise, new wiring"],
         rows=rows,
     )  # fmt: skip
 
@@ -201,6 +220,7 @@ def _plain(found: Fidelity) -> dict[str, Any]:
                 "population": str(p), "statistic": str(s), "verdict": str(t["verdict"].sel(population=p, statistic=s).item()),
                 **{k: float(t[k].sel(population=p, statistic=s)) for k in ("a", "b", "difference", "low", "high", "power", "detectable")},
                 "bound": float(t["bound"].sel(statistic=s)),
+                "spread": {str(y): float(t["spread"].sel(yardstick=y, population=p, statistic=s)) for y in t["yardstick"].values},
             }
             for p in t["population"].values for s in t["statistic"].values
         ]

@@ -89,11 +89,11 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     results.runs = [
         Run(f"{r.setting}, {kind} {strength:g}", r.arm, r.seed, {"accuracy": r.measured["perturbed"][kind][k]})
         for coding in config.codings
-        for kind, strengths in {"clean": [0.0], **config.strengths}.items()
+        for kind, strengths in {"clean": [0.0], **config.perturbed}.items()
         for k, strength in enumerate(strengths) for r in clean if r.setting == coding
     ]  # fmt: skip
     shown = [
-        f"{c}, {kind} {s[-1]:g}" for c in config.codings for kind, s in {"clean": [0.0], **config.strengths}.items()
+        f"{c}, {kind} {s[-1]:g}" for c in config.codings for kind, s in {"clean": [0.0], **config.perturbed}.items()
     ]
     table = results.table(
         dict.fromkeys(shown, BASE),
@@ -102,7 +102,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     )
     figures = []
     for coding in config.codings:
-        for kind, strengths in config.strengths.items():
+        for kind, strengths in config.perturbed.items():
             curves = {
                 arm: {0.0: results.values(f"{coding}, clean 0", arm)}
                 | {s: results.values(f"{coding}, {kind} {s:g}", arm) for s in strengths}
@@ -119,7 +119,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
         }
         for coding in config.codings for arm in ARMS
     }  # fmt: skip
-    findings = [_finding(results, coding, kind, s) for coding in config.codings for kind, s in config.strengths.items()]
+    findings = [_finding(results, coding, kind, s) for coding in config.codings for kind, s in config.perturbed.items()]
     findings += [
         f"{arm}: validation accuracy at the stop {100 * np.mean(m['validation']):.1f} %, held-out {100 * np.mean(m['accuracy']):.1f} %, "
         f"{np.mean(m['rate']):.3f} spikes per hidden cell and step on clean input, {np.mean(m['epochs']):.0f} epochs, {m['parameters'][0]} parameters."
@@ -166,7 +166,7 @@ def train(task: Task) -> Run:
     )  # fmt: skip
     clean = spikes_of(data.test.images, 2)
     perturbed: dict[str, list[float]] = {"clean": [_accuracy(network, clean, data.test.labels)]}
-    for kind, strengths in config.strengths.items():
+    for kind, strengths in config.perturbed.items():
         perturbed[kind] = [
             float(np.mean([
                 _accuracy(network, PERTURBATIONS[kind](clean, s, np.random.default_rng([seed, k, r])), data.test.labels)

@@ -62,7 +62,7 @@ def piece(name: str, /, **arguments: Any) -> dict[str, Any]:
     from pydantic import ValidationError, validate_call
 
     if name not in PIECES:
-        raise ValueError(f"{unknown('piece', name, PIECES)}, got {name!r:.60}")
+        raise ValueError(unknown("piece", name, PIECES))
     function = getattr(import_module(PIECES[name], __package__), name)
     try:
         found = validate_call(function)(**arguments)
@@ -71,7 +71,7 @@ def piece(name: str, /, **arguments: Any) -> dict[str, Any]:
         argument = ".".join(map(str, first["loc"]))
         if first["type"] == "unexpected_keyword_argument":
             known = inspect.signature(function).parameters
-            raise ValueError(f"piece '{name}': {unknown('argument', argument, known)}, got {argument}") from None
+            raise ValueError(f"piece '{name}': {unknown('argument', argument, known)}") from None
         what = f"{first['msg'][0].lower()}{first['msg'][1:]}"
         raise ValueError(f"piece '{name}': {argument}: {what}, got {first['input']!r:.60}") from None
     except ValueError as error:

@@ -26,7 +26,7 @@ def initialise(network: Network, batch: Mapping[str, torch.Tensor]) -> None:
     Raises
     ------
     InputError
-        The batch itself holds no activity.
+        Names, shapes or numbers of the batch do not fit, or it holds no activity; the network is then as it was.
 
     Warns
     -----
@@ -34,14 +34,16 @@ def initialise(network: Network, batch: Mapping[str, torch.Tensor]) -> None:
         The layer before is silent or constant; the published rule would divide by zero. The layer is then initialised for
         one spike per step among the inputs of a cell.
     """
-    for rule in network.training_data.initialisation:
-        source = network.pathway(rule.excitatory).pathway.pre
-        if source in batch:
-            activity = batch[source]
-            if not bool((activity != 0).any()):
-                raise InputError(
-                    f"inputs.{source}: the batch is silent, E-I Init cannot scale to it; initialise with real samples"
-                )
+    drive, _, _ = network.drive(batch)
+    sources = {rule: network.pathway(rule.excitatory).pathway.pre for rule in network.training_data.initialisation}
+    for source in dict.fromkeys(sources.values()):
+        if source in drive and not bool((drive[source] != 0).any()):
+            raise InputError(
+                f"inputs.{source}: the batch is silent, E-I Init cannot scale to it; initialise with real samples"
+            )
+    for rule, source in sources.items():
+        if source in drive:
+            activity = drive[source]
         else:
             outputs, _ = network(batch)
             activity = next(iter(outputs[source].values()))
@@ -51,7 +53,8 @@ def initialise(network: Network, batch: Mapping[str, torch.Tensor]) -> None:
 def _initialise_layer(network: Network, rule: Initialisation, x: torch.Tensor) -> None:
     d = rule.fan_in or _fan_in(network, rule.excitatory)
     samples = x.reshape(-1, x.shape[-1])
-    mean, square, variance = (float(v) for v in (x.mean(), (x * x).mean(), samples.var(dim=0).mean()))
+    mean, square = float(x.mean()), float((x * x).mean())
+    variance = float(samples.var(dim=0).mean()) if samples.shape[0] > 1 else 0.0
     if not (mean > 0 and variance > 0):
         warnings.warn(
             f"the input of '{rule.excitatory}' has mean {mean:g} and variance {variance:g} over the batch, E-I Init needs both above 0 (several "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 import pytest
@@ -47,12 +46,8 @@ def test_brian2_agrees() -> None:
 
 @pytest.mark.slow
 @pytest.mark.compiled
-@pytest.mark.skipif(
-    not os.environ.get("CORTEXSNN_CYTHON"),
-    reason="minutes of compilation; CORTEXSNN_CYTHON=1 runs it (make fuzz sets it)",
-)
 def test_compiled_programs_agree() -> None:
-    """All of them; test_engines compiles some in every run."""
+    """All of them in one program, one compilation."""
     for name, recording in zip(BUILD, record_together([job(n) for n in BUILD], "cpp_standalone"), strict=True):
         check(name, recording)
 

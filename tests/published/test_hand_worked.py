@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -106,10 +105,6 @@ def test_every_number(name: str, engine: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.compiled
-@pytest.mark.skipif(
-    not os.environ.get("CORTEXSNN_CYTHON"),
-    reason="a minute of compilation; CORTEXSNN_CYTHON=1 runs it (make fuzz sets it)",
-)
 def test_every_number_in_one_compiled_program() -> None:
     for found, recording in zip(
         EXAMPLES.values(), record_together([e.job() for e in EXAMPLES.values()], "cpp_standalone"), strict=True

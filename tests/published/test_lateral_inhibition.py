@@ -14,6 +14,7 @@ from cortexsnn.spec import to_plain
 from hand_worked import Cell
 
 ENGINES = ["numpy", "torch", "brian2"]
+COMPILED = pytest.param("brian2:cpp_standalone", marks=[pytest.mark.slow, pytest.mark.compiled])
 
 X = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
 U_AFTER_RESET = np.array(
@@ -44,7 +45,7 @@ def drive_of(node: Any, tau: float = 2.0) -> np.ndarray:
     return np.asarray(node["distance"].values[0] + 1 - (1 - 1 / tau) * before)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [*ENGINES, COMPILED])
 def test_four_steps_by_hand(engine: str) -> None:
     probes = {"E1": ["u", "spikes", "I_EE", "I_sub", "I_div", "distance"]}
     recording = cx.simulate(one_layer(), {"image": X}, engine=engine, probes=probes)

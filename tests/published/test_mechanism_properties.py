@@ -595,3 +595,21 @@ def test_a_silent_batch_is_refused_and_a_silent_layer_survives() -> None:
     with pytest.warns(UserWarning, match="E-I Init needs both above 0"):
         cx.initialise(network, {"image": torch.rand(3, 5, 8, dtype=torch.float64)})
     assert all(bool(torch.isfinite(p).all()) for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (torch.rand(3, 5, 7), r"inputs\.image: expected shape \(step, trial, 8\)"),
+        (torch.rand(8), r"inputs\.image: expected shape"),
+        (torch.full((3, 5, 8), float("nan")), r"inputs\.image: NaN"),
+        (torch.zeros(3, 5, 8), "the batch is silent"),
+    ],
+)
+def test_a_batch_that_does_not_fit_leaves_the_network_as_it_was(rows: torch.Tensor, message: str) -> None:
+    network = cx.to_torch(cx.load("lateral_inhibition", hidden=[8, 8], n_inputs=8, n_classes=4))
+    cx.initialise(network, {"image": torch.rand(3, 5, 8, dtype=torch.float64)})
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(cx.InputError, match=message):
+        cx.initialise(network, {"image": rows})
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -77,6 +77,30 @@ def test_psth_of_a_burst_and_its_incomplete_last_bin() -> None:
 # Irregularity -----------------------------------------------------------------------------------------------
 
 
+def test_psth_per_something_else_is_refused() -> None:
+    with pytest.raises(InputError, match="per: expected 'population', 'trial' or 'neuron', got 'x'"):
+        analysis.psth(two_populations(), "E", 5.0, per="x")
+
+
+def test_no_statistics_at_all_are_refused() -> None:
+    with pytest.raises(InputError, match="statistics: expected at least one of rate, "):
+        analysis.activity_statistics(two_populations(), statistics=[])
+
+
+@pytest.mark.parametrize(
+    ("drive", "rate", "message"),
+    [
+        ([0, 1, 2, 3, np.nan], [0, 0, 1, 2, 3], "NaN or infinity"),
+        ([0, 1, 2, 3, 4], [0, 0, 1, 2, np.inf], "NaN or infinity"),
+        ([0, 1, 2, 3, 4], [0, 0, 1, 2], r"one length, got \(5,\) and \(4,\)"),
+    ],
+)
+def test_curves_that_cannot_be_fitted_are_refused(drive: list[float], rate: list[float], message: str) -> None:
+    for ceiling in (np.inf, 1.5):
+        with pytest.raises(InputError, match=message):
+            analysis.gain_and_offset(drive, rate, ceiling)
+
+
 def test_intervals_do_not_cross_trials_or_neurons() -> None:
     spikes = np.zeros((2, 20, 2))
     spikes[0, [0, 7], 0] = spikes[0, 19, 1] = spikes[1, [3, 5, 9], 1] = 1

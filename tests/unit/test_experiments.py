@@ -86,3 +86,24 @@ def test_a_single_seed_has_no_interval(tmp_path: Path) -> None:
 def test_too_few_points_for_a_fit_are_named(tmp_path: Path) -> None:
     with pytest.raises(cx.InputError, match=r"points: .*; 40 are too few"):
         cli.run({"name": "fi_curves", "output": str(tmp_path), "points": 40, "steps": 50}, "")
+
+
+BAD: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("gating", {"strengths": {"inserted": [2], "deleted": [-1], "jitter": [-1], "channels": [3], "foo": [1]}},
+     ["strengths.inserted.0", "strengths.deleted.0", "strengths.jitter.0", "strengths.channels.0", "strengths.foo: unknown key 'foo'; known: inserted"]),
+    ("self_prediction", {"neurons": ["bar"], "tasks": ["foo"], "seeds": [1, 1], "hidden": []},
+     ["neurons.0: unknown piece 'bar'", "tasks.0", "seeds: expected different seeds", "hidden"]),
+    ("dynamics", {"degrees": [0], "hidden": [], "training": {"surrogate": "zz"}},
+     ["degrees.0", "hidden", "training.surrogate: surrogate: unknown surrogate 'zz'"]),
+    ("depth", {"width": 2, "depths": []}, ["width", "depths"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "changes", "said"), BAD, ids=[name for name, *_ in BAD])
+def test_all_that_does_not_fit_is_said_before_anything_runs(
+    name: str, changes: dict[str, Any], said: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(cx.InputError) as caught:
+        cli.run({"name": name, "output": str(tmp_path), **CONFIGS[name], **changes}, "")
+    assert all(words in str(caught.value) for words in said), str(caught.value)
+    assert str(caught.value).count("; ") >= len(said) - 1

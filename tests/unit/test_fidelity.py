@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,6 +13,7 @@ from scipy import stats
 from cortexsnn import analysis
 from cortexsnn.analysis import Bound
 from cortexsnn.errors import InputError
+from cortexsnn.experiments import fidelity as experiment
 from processes import correlated_counts, gamma_trains
 from synthetic import make_recording, poisson, two_populations
 
@@ -117,10 +121,52 @@ def test_silence_on_both_sides_is_no_difference_and_irregularity_stays_undefined
     assert found.table["verdict"].sel(population="E", statistic="isi_cv").item() == "inconclusive"
     assert int(found.table["n"].sel(population="E", statistic="isi_cv")) == 0
     assert found.verdict == "inconclusive"
-    loud = [make_recording({"E": np.ones((1, 100, 5))}) for _ in range(4)]
-    assert (
-        analysis.fidelity(quiet, loud).table["verdict"].sel(population="E", statistic="rate").item() == "inconclusive"
-    )
+
+
+def test_silence_against_activity_is_different_in_either_order_and_bursts_of_few_units_are_inconclusive() -> None:
+    quiet = [make_recording({"E": np.zeros((1, 500, 5))}) for _ in range(4)]
+    loud = [make_recording({"E": poisson((1, 500, 5), 0.04, s)}) for s in range(4)]
+    bounds = {"rate": Bound(0.05, relative=True)}
+    found = analysis.fidelity(quiet, loud, bounds=bounds, yardsticks={"new noise": loud})
+    assert found.verdict == "different"
+    assert [float(found.table[k].squeeze()) for k in ("difference", "low", "high")] == [np.inf] * 3
+    assert np.isnan([float(found.table[k].squeeze()) for k in ("power", "detectable", "spread")]).all()
+    assert "nan" not in str(found)
+    swapped = analysis.fidelity(loud, quiet, bounds=bounds)
+    assert swapped.verdict == "different"
+    assert float(swapped.table["difference"].squeeze()) == -1
+    single = analysis.fidelity(quiet, [*quiet[:3], loud[0]], bounds=bounds).table.squeeze()
+    assert single["verdict"].item() == "inconclusive"
+    assert (float(single["low"]), float(single["high"])) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 400, 10), r"recordings\.E: expected as many neurons per population everywhere, got 5 and 10"),
+        ((1, 800, 5), "expected as many ms analysed everywhere, got 400 and 800"),
+    ],
+)
+def test_other_sizes_and_durations_are_refused(shape: tuple[int, int, int], message: str) -> None:
+    a = [make_recording({"E": poisson((1, 400, 5), 0.1, s)}) for s in range(3)]
+    b = [make_recording({"E": poisson(shape, 0.1, s)}) for s in range(3)]
+    with pytest.raises(InputError, match=message):
+        analysis.fidelity(a, b)
+    with pytest.raises(InputError, match="expected as many"):
+        analysis.fidelity(a, [*a[:2], b[0]])
+    with pytest.raises(InputError, match=message):
+        analysis.fidelity(a, a, yardsticks={"new noise": b})
+    assert analysis.fidelity(a, [make_recording({"E": poisson((1, 800, 5), 0.1, s)}) for s in range(3)], stop_ms=400)
+
+
+def test_statistics_of_other_bins_or_sizes_are_refused_where_their_attributes_say_so() -> None:
+    recordings = [make_recording({"E": poisson((1, 400, 5), 0.1, s)}) for s in range(3)]
+    a, b = ([analysis.activity_statistics(r, bin_ms=bin_ms) for r in recordings] for bin_ms in (5.0, 10.0))
+    with pytest.raises(InputError, match="ms per bin everywhere, got 5 and 10"):
+        analysis.fidelity(a, b)
+    with pytest.raises(InputError, match=r"recordings\.E: .* got 5 and 6"):
+        analysis.fidelity(recordings, [f.assign_attrs(n_neurons=[6]) for f in a])
+    assert analysis.fidelity(recordings, a).verdict in ("equivalent", "inconclusive")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +191,29 @@ def test_bounds_and_level_are_checked() -> None:
     a = [two_populations(s) for s in range(3)]
     with pytest.raises(InputError, match=r"bounds\.rate: expected a number above 0"):
         analysis.fidelity(a, a, bounds={"rate": 0.0})
+    with pytest.raises(InputError, match=r"bounds\.rate: expected a number above 0, got '5 %'"):
+        analysis.fidelity(a, a, bounds={"rate": "5 %"})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match="bounds: expected a bound for at least one statistic"):
+        analysis.fidelity(a, a, bounds={})
+    with pytest.raises(InputError, match="settings: expected at least one value"):
+        analysis.fidelity_curve(a, {}, "dt")
     with pytest.raises(InputError, match=r"unknown statistic 'rates'"):
         analysis.fidelity(a, a, bounds={"rates": 1.0})
     with pytest.raises(InputError, match="level"):
         analysis.fidelity(a, a, level=1.0)
+
+
+def test_the_experiment_writes_power_detectable_difference_and_what_it_cost(tmp_path: Path) -> None:
+    values = {
+        "command": "fidelity", "circuit": {"name": "izhikevich"}, "duration": "150 ms", "discard": "0 ms", "networks": 3, "dt": [],
+        "methods": [], "weight_bits": [], "weight_noise": [0.5], "drive_noise": [], "delay_jitter": [], "bounds": {"rate": 0.05},
+        "workers": 1,
+    }  # fmt: skip
+    experiment.run(values, tmp_path)
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["wall_seconds"] >= found["cpu_seconds"] * 0.5 > 0
+    assert found["workers"] == 1
+    row = dict(zip(found["table"]["columns"], found["table"]["rows"][0], strict=True))
+    shown = {f"{s['power']:.2g}, {100 * s['detectable']:.3g} %" for s in found["settings"][0]["statistics"]}
+    assert row["Power, detectable"] in shown
+    assert "| Power, detectable |" in (tmp_path / "results.md").read_text()

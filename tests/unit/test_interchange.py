@@ -231,7 +231,86 @@ def test_names_of_neurons_and_trials_are_kept(tmp_path: Path) -> None:
         assert_same_spikes(found, back)
         assert back["E"]["neuron_id"].values.tolist() == ["b", "silent", "a"]
         assert back["E"]["trial_id"].values.tolist() == [11, 12]
-        assert back["I"]["neuron_id"].astype(str).values.tolist() == ["907"]
+        assert back["I"]["neuron_id"].values.tolist() == [907]
+
+
+def _away(found: xr.DataTree, folder: Path) -> dict[str, xr.DataTree]:
+    return {
+        "pandas": from_pandas(to_pandas(found)), "neo": _through_neo(found), "nwb": _through_nwb(found, folder),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [-5.0, 0.0, 3_600_000.3])
+def test_start_and_attributes_come_back(start: float, tmp_path: Path) -> None:
+    spikes = {"E": (start + np.array([0.0, 0.3, 4.9]), ["b", "a", "b"], [3, 7, 7]), "I": ([start + 0.7], [7], [3])}
+    found = from_times(
+        spikes, dt_ms=0.1, duration_ms=5, start_ms=start, trials=[3, 7], neurons={"E": ["a", "b", "c"], "I": [7]},
+        subject="M3", age_days=np.int64(90), depth_mm=1.5, awake=True,
+    )  # fmt: skip
+    for name, back in _away(found, tmp_path).items():
+        assert_same_spikes(found, back)
+        for node in ("E", "I"):
+            assert back[node]["neuron_id"].values.tolist() == found[node]["neuron_id"].values.tolist(), name
+            assert back[node]["trial_id"].values.tolist() == [3, 7], name
+        assert {k: v for k, v in back.attrs.items() if k != "n_outside"} == found.attrs, name
+        assert type(back.attrs["awake"]) is bool, name
+
+
+def test_exported_times_are_those_of_the_data(tmp_path: Path) -> None:
+    """A spike 0.3 ms into a recording that begins at -5 ms is at -4.7 ms; NWB begins at 0, or at a start above."""
+    found = from_times({"E": ([-4.7], [1])}, dt_ms=0.1, duration_ms=2, start_ms=-5.0, subject="M3")
+    node = found["E"].to_dataset()
+    node["v"] = (("trial", "step", "neuron"), np.zeros((1, 20, 1)), {"units": "mV"})
+    found["E"] = xr.DataTree(node)
+    assert to_pandas(found)["time_ms"].tolist() == [pytest.approx(-4.7)]
+    assert from_pandas(to_pandas(found), start_ms=-6.0, duration_ms=3.0, subject="M4").attrs["subject"] == "M4"
+    pytest.importorskip("neo")
+    segment = to_neo(found).segments[0]
+    train = segment.spiketrains[0].rescale("ms")
+    assert [float(t) for t in (train.t_start, train[0], train.t_stop)] == pytest.approx([-5.0, -4.7, -3.0])
+    assert float(segment.analogsignals[0].t_start.rescale("ms")) == -5.0
+    assert from_neo([segment], dt_ms=0.1).attrs["start_ms"] == -5.0
+    assert "trial" not in from_neo(segment, dt_ms=0.1).attrs
+    assert to_neo(found).annotations["subject"] == "M3"
+    pynwb = pytest.importorskip("pynwb")
+    for start, first in ((-5.0, 0.0), (60_000.0, 60.0)):
+        found = from_times({"E": ([start + 0.3], [1])}, dt_ms=0.1, duration_ms=2, start_ms=start, subject="M3")
+        path = to_nwb(found, tmp_path / f"{first}.nwb")
+        with pynwb.NWBHDF5IO(str(path), "r") as source:
+            file = source.read()
+            assert pynwb.validate(io=source) == []
+            assert file.subject.subject_id == "M3"
+            np.testing.assert_allclose(file.trials["start_time"][:], first)
+            np.testing.assert_allclose(file.units["spike_times"].target[:], first + 0.0003, rtol=1e-14)
+            np.testing.assert_allclose(file.units["obs_intervals"].target[:], [[first, first + 0.002]])
+        assert from_nwb(path, start_ms=0.1, duration_ms=1.0).attrs["start_ms"] == pytest.approx(start + 0.1)
+        assert from_nwb(path, by_trial=False, start_ms=first * 1000).attrs["start_ms"] == first * 1000
+
+
+def test_attributes_without_a_place_are_named(tmp_path: Path) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    pytest.importorskip("neo")
+    found = from_times({"E": ([1.0], [1])}, dt_ms=0.1, electrodes=[1, 2], subject="M3")
+    assert to_pandas(found).attrs[tables.ATTRS]["left_out"] == "attribute electrodes"
+    assert to_neo(found).annotations["left_out"] == "attribute electrodes"
+    with pynwb.NWBHDF5IO(str(to_nwb(found, tmp_path / "a.nwb")), "r") as source:
+        assert '"left_out": "attribute electrodes"' in source.read().notes
+    for name, back in _away(found, tmp_path).items():
+        assert back.attrs["subject"] == "M3", name
+        assert not {"left_out", "electrodes"} & set(back.attrs), name
+
+
+@pytest.mark.parametrize("how", ["pandas", "neo", "nwb"])
+def test_a_population_without_neurons_is_refused(how: str, tmp_path: Path) -> None:
+    pytest.importorskip({"pandas": "pandas", "neo": "neo", "nwb": "pynwb"}[how])
+    none = recording.Events(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
+    found = recording.from_events({"E": none, "I": none}, {"E": 0, "I": 2}, dt_ms=1.0, n_steps=5, n_trials=2)
+    export: Callable[..., Any] = {
+        "pandas": to_pandas, "neo": to_neo, "nwb": lambda r, p=None: to_nwb(r, tmp_path / "a.nwb", p),
+    }[how]  # fmt: skip
+    with pytest.raises(InputError, match=r"populations: .*got none in E; leave it out with populations=\['I'\]"):
+        export(found)
+    export(found, ["I"])
 
 
 def _through_neo(found: xr.DataTree) -> xr.DataTree:
@@ -265,6 +344,10 @@ def test_duration_is_that_of_the_last_spike_of_all() -> None:
         ({"E": ([1.0], [0])}, {"duration_ms": 0.0}, "duration_ms: expected 1 to"),
         ({"E": ([1.0], [0])}, {"dt_ms": 0.0}, "dt_ms: expected a positive"),
         ({"E": ([1.0], [0])}, {"dt_ms": np.nan}, "dt_ms: expected a positive"),
+        ({"E": ([1.0], [0])}, {"dt_ms": "0.1 ms"}, "dt_ms: expected a number in ms, got '0.1 ms'"),
+        ({"E": ([1.0], [0])}, {"dt_ms": None}, "dt_ms: expected a number in ms, got None"),
+        ({"E": ([1.0], [0])}, {"duration_ms": "5 ms"}, "duration_ms: expected a number in ms"),
+        ({"E": ([1.0], [0])}, {"start_ms": "0"}, "start_ms: expected a number in ms"),
         ({"E": ([1.0], [0])}, {"start_ms": np.nan}, "start_ms: expected"),
         ({"E": ([1e12], [0])}, {}, r"2\*\*31 steps"),
         ({"E": ([1.0, 1.04], ["x", "x"])}, {}, r"E: 1 times two.*neuron x at 1 and 1\.04 ms; use dt_ms of at most 0\.04"),
@@ -299,6 +382,19 @@ def test_duration_is_that_of_the_last_spike_of_all() -> None:
 def test_bad_times_are_refused(spikes: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_times(spikes, **{"dt_ms": 0.1, **options})
+
+
+def test_times_with_units_as_text_are_refused_everywhere(tmp_path: Path) -> None:
+    pytest.importorskip("neo")
+    pytest.importorskip("pynwb")
+    found = from_times({"E": ([1.0], [0])}, dt_ms=0.1)
+    block, path = to_neo(found), to_nwb(found, tmp_path / "a.nwb")
+    for argument in ("dt_ms", "start_ms", "duration_ms"):
+        for read, source in ((from_pandas, to_pandas(found)), (from_neo, block), (from_nwb, path), (read_spikes, path)):
+            with pytest.raises(InputError, match=rf"{argument}: expected a number in ms, got '0\.1 ms'"):
+                read(source, **{argument: "0.1 ms"})  # type: ignore[operator]
+    with pytest.raises(InputError, match="gap_ms: expected a number in ms"):
+        to_nwb(found, tmp_path / "b.nwb", gap_ms="1 s")  # type: ignore[arg-type]
 
 
 def test_silent_trials_count_where_they_are_named() -> None:

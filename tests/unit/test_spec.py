@@ -174,6 +174,11 @@ def test_the_hash_is_stable() -> None:
 # -- changed copies ---------------------------------------------------------------------------------------------------
 
 
+def test_all_paths_that_lead_nowhere_are_named() -> None:
+    with pytest.raises(cx.InputError, match=r"populations\.Q\.size: .*; projections\.p\.weight: "):
+        cx.Circuit(**small()).with_parameters({"populations.Q.size": 3, "projections.p.weight": "1 nS"})
+
+
 def test_with_parameters_changes_a_copy() -> None:
     circuit = cx.Circuit(**small())
     changed = circuit.with_parameters(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +119,130 @@ def test_unsorted_events_are_sorted_and_empty_ones_are_a_silent_population() -> 
     assert int(analysis.neuron_rates(found, "I").sum()) == 0
 
 
+@pytest.mark.parametrize("bad", [np.nan, 2, -1, 0.5])
+def test_dense_numbers_that_are_no_spikes_are_refused(bad: float) -> None:
+    recording = make_recording({"E": np.zeros((2, 30, 3))})
+    node = recording["E"].to_dataset()
+    spikes = node["spikes"].astype(float)
+    spikes[1, ::5, 2] = 1
+    recording["E"] = node.assign(spikes=spikes)
+    assert analysis.neuron_rates(recording, "E").values[1, 2] == 200
+    assert analysis.spike_trains(recording, "E").dtype == bool
+    spikes[1, 20, 2] = bad
+    recording["E"] = node.assign(spikes=spikes)
+    for read in (analysis.neuron_rates, analysis.spike_trains):
+        with pytest.raises(InputError, match=r"recording\.E\.spikes: expected bool, or 0 and 1 only, got float64"):
+            read(recording, "E")
+
+
+@pytest.mark.parametrize("piece", [2, 1 << 20])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": [3, 2, 5, 1, 4]}, "in order of trial and step"),
+        ({"step": [2, 5, 4, 1, 4]}, "in order of trial and step"),
+        ({"trial": [0, 1, 1, 0, 1]}, "in order of trial and step"),
+        ({"trial": [1, 1, 0, 1, 1], "step": [1, 2, 3, 4, 5]}, "in order of trial and step"),
+        ({"step": [-1, 3, 5, 1, 4]}, r"spike_step: expected integers from 0 to 9, got -1"),
+        ({"step": [2, 3, 5, 1, 10]}, "spike_step: .* to 10"),
+        ({"neuron": [0, 1, 0, 1, 2]}, "spike_neuron: expected integers from 0 to 1"),
+        ({"neuron": [0, -1, 0, 1, 0]}, "spike_neuron"),
+        ({"trial": [0, 0, 0, 1, 2]}, "spike_trial"),
+        ({"step": [2.0, 3.0, 5.0, 1.0, 4.0]}, "as many integers"),
+    ],
+)
+def test_events_of_someone_else_are_checked_while_they_are_read(
+    change: dict[str, list[float]], message: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Node written by hand, not by from_events."""
+    monkeypatch.setattr(reading, "PIECE", piece)
+    right = {"trial": [0, 0, 0, 1, 1], "step": [2, 3, 5, 1, 4], "neuron": [0, 1, 0, 1, 0]}
+
+    def by_hand(columns: dict[str, list[float]]) -> xr.DataTree:
+        events = {f"spike_{name}": ("event", np.array(values)) for name, values in columns.items()}
+        coords = {"time": ("step", np.arange(10.0))}
+        node = xr.Dataset(events, coords, {"size": 2, "n_trials": 2, "n_steps": 10, "kind": "spiking"})
+        return xr.DataTree.from_dict({"/": xr.Dataset(attrs={"dt_ms": 1.0}), "E": node})
+
+    np.testing.assert_allclose(analysis.intervals(by_hand(right), "E"), [3.0])
+    assert analysis.spike_trains(by_hand(right), "E").values.sum() == 5
+    for read in (analysis.neuron_rates, analysis.intervals, analysis.spike_trains):
+        with pytest.raises(InputError, match=message):
+            read(by_hand({**right, **change}), "E")
+
+
+# Nobody, and nobody who spikes ----------------------------------------------------------------------------------------
+
+LABELS = np.repeat([0, 1], 6)
+EVERY_STATISTIC = MEASURES | {
+    "active": lambda r: analysis.active_fraction(r, "E"),
+    "population rates": lambda r: analysis.population_rates(r)[["mean", "median", "std"]].to_array(),
+    "psth of all": lambda r: analysis.psth(r, "E", 5.0),
+    "psth by trial": lambda r: analysis.psth(r, "E", 5.0, per="trial"),
+    "fano over trials": lambda r: analysis.fano_factor(r, "E", 30.0, over="trial"),
+    "covariance": lambda r: analysis.pairwise_correlation(r, "E", 5.0, measure="covariance"),
+    "sampled": lambda r: analysis.pairwise_correlation(r, "E", 5.0, n_pairs=2),
+    "signal and noise": lambda r: analysis.signal_and_noise_correlation(r, "E", LABELS).to_array(),
+    "population fano": lambda r: analysis.population_fano(r, "E", 5.0),
+    "coherence": lambda r: analysis.spike_field_coherence(r, "E", "v", 100.0),
+    "dimensions": lambda r: analysis.participation_ratio(r, "E", 5.0),
+    "components": lambda r: analysis.principal_components(r, "E", 5.0)["n_components"],
+    "activity": lambda r: analysis.activity_statistics(r),
+    "distances": lambda r: analysis.distances(r, r)[["rate_ks", "isi_cv_ks", "rate_difference"]].to_array(),
+    "tuning": lambda r: analysis.tuning_curves(r, "E", LABELS),
+    "d prime": lambda r: analysis.d_prime(r, "E", LABELS, 0, 1),
+    "roc": lambda r: analysis.roc_area(r, "E", LABELS, 0, 1),
+    "plateaus": lambda r: analysis.plateaus(r, "E", "v", 0.0, 1.0)["duration"],
+}
+OF_SILENCE = {
+    "rates", "psth", "bursts", "spectrum", "active", "population rates", "psth of all", "psth by trial", "activity", "distances",
+    "tuning", "roc",
+}  # fmt: skip
+"""Those that have a value, such as a rate of 0, without spikes."""
+
+
+@pytest.mark.parametrize("name", EVERY_STATISTIC)
+@pytest.mark.parametrize("n_neurons", [0, 4])
+def test_no_neurons_and_no_spikes_give_nan_or_nothing_without_a_warning(name: str, n_neurons: int) -> None:
+    recording = make_recording({"E": np.zeros((12, 300, n_neurons))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = EVERY_STATISTIC[name](recording)
+    if n_neurons == 0 or name not in OF_SILENCE:
+        assert np.isnan(found.values).all()
+    else:
+        assert not np.isnan(found.values).all()
+
+
+def test_every_result_says_how_many_values_are_defined() -> None:
+    recording = correlated_counts(6, 600, 0.3, 0.2, 1, n_trials=12)
+    found = {
+        "activity": analysis.activity_statistics(recording),
+        "signal and noise": analysis.signal_and_noise_correlation(recording, "E", LABELS),
+        "dimensions": analysis.participation_ratio(recording, "E", 5.0),
+        "spectrum": analysis.rate_spectrum(recording, "E", 100.0),
+        "coherence": analysis.spike_field_coherence(recording, "E", recording["E"]["spikes"].sum("neuron"), 100.0),
+    }
+    numbers = {name: result.attrs["n_defined"] for name, result in found.items()}
+    signal = found["signal and noise"]["signal"].values
+    both = int(
+        np.isfinite(signal.diagonal()).sum()
+    )  # with noise only, some estimates of a signal variance are negative
+    assert numbers == {"activity": 12 * 6, "signal and noise": both, "dimensions": 1, "spectrum": 51, "coherence": 51}
+
+
+def test_too_few_bins_have_no_synchrony_and_no_fano_factor() -> None:
+    recording = correlated_counts(6, 90, 0.3, 0.2, 1)
+    for measure in (analysis.synchrony, analysis.population_fano):
+        assert np.isnan(measure(recording, "E", 10.0)).all()
+        assert np.isfinite(measure(recording, "E", 9.0)).all()
+        few = measure(recording, "E", 10.0, min_counts=9)
+        assert np.isfinite(few).all()
+        assert few.attrs["min_counts"] == 9
+        with pytest.raises(InputError, match="at least 2"):
+            measure(recording, "E", 10.0, min_counts=1)
+
+
 # Intervals -----------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +324,20 @@ def test_plateaus_written_by_hand() -> None:
     np.testing.assert_allclose(found["time_fraction"], [0.45, 0])
 
 
+def test_plateaus_do_not_depend_on_blocks_and_their_window_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    v = np.random.default_rng(0).normal(size=(3, 120, 4)).cumsum(axis=1)
+    recording = make_recording({"E": np.zeros(v.shape)})
+    recording["E"] = recording["E"].to_dataset().assign(v=(("trial", "step", "neuron"), v))
+    whole = analysis.plateaus(recording, "E", "v", 0.5, 2.0, start_ms=10)
+    assert whole.attrs["n_defined"] > 6
+    for size in (1, 37, 4 * 55):
+        monkeypatch.setattr(importlib.import_module("cortexsnn.analysis.bursts"), "PIECE", size)
+        xr.testing.assert_identical(analysis.plateaus(recording, "E", "v", 0.5, 2.0, start_ms=10), whole)
+    for start, stop in ((-20, None), (0, 121), (30, 30), (50, 40)):
+        with pytest.raises(InputError, match=r"recording\.E: the window of steps .* is empty or leaves"):
+            analysis.plateaus(recording, "E", "v", 0.5, 2.0, start_ms=start, stop_ms=stop)
+
+
 # Correlation -----------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +351,7 @@ def test_correlation_and_covariance_are_elephants() -> None:
     for measure, oracle in (("correlation", correlation_coefficient), ("covariance", covariance)):
         found = analysis.pairwise_correlation(recording, "E", 5.0, measure=measure)  # type: ignore[arg-type]
         np.testing.assert_allclose(found, oracle(binned), atol=1e-12)
+        assert found.attrs["units"] == {"correlation": "1", "covariance": "spikes**2"}[measure]
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5])
@@ -241,6 +381,9 @@ def test_sampled_pairs_are_those_of_the_matrix() -> None:
     assert (a < b).all()
     assert len({*zip(a.tolist(), b.tolist(), strict=True)}) == 300
     np.testing.assert_allclose(sampled, matrix[a, b], atol=1e-12)
+    for n_pairs in (0, -1):
+        with pytest.raises(InputError, match=f"n_pairs: expected at least 1 pair, got {n_pairs}"):
+            analysis.pairwise_correlation(recording, "E", 2.0, n_pairs=n_pairs)
     every = analysis.pairwise_correlation(recording, "E", 2.0, n_pairs=10_000)
     assert every.size == 780
     assert analysis.mean_correlation(every) == pytest.approx(analysis.mean_correlation(xr.DataArray(matrix)))
@@ -277,6 +420,8 @@ def test_signal_and_noise_correlation_are_told_apart() -> None:
     assert float(found["signal"][0, 2]) == pytest.approx(1, abs=0.05)
     assert float(found["noise"][0, 1]) == pytest.approx(0.5, abs=0.1)
     assert float(found["noise"][0, 2]) == pytest.approx(0, abs=0.1)
+    with pytest.raises(InputError, match="1 labels are NaN"):
+        analysis.signal_and_noise_correlation(recording, "E", np.append(stimulus[:-1].astype(float), np.nan))
     with pytest.raises(InputError, match="at least 2 stimuli of 4 trials each"):
         analysis.signal_and_noise_correlation(recording, "E", np.append(stimulus[:-1], 99))
 
@@ -345,6 +490,28 @@ def test_population_fano_of_bernoulli_neurons() -> None:
     assert float(analysis.population_fano(same, "E", 1.0)[0]) == pytest.approx(80, rel=0.1)
 
 
+@pytest.mark.parametrize("value", [0.3, -65.1])
+def test_a_constant_field_has_no_coherence(value: float) -> None:
+    """Around its mean a constant is a residue of rounding, with any spectrum."""
+    recording = make_recording({"E": poisson((2, 1000, 7), 0.1, 3)})
+    field = xr.DataArray(np.full((2, 1000), value), dims=("trial", "step"))
+    every = make_recording({"E": np.ones((2, 1000, 7))})
+    for bin_ms in (1.0, 3.0):
+        assert np.isnan(analysis.spike_field_coherence(recording, "E", field, 90.0, bin_ms=bin_ms)).all()
+        assert np.isnan(analysis.spike_field_coherence(every, "E", "v", 90.0, bin_ms=bin_ms)).all()
+
+
+def test_one_segment_has_no_coherence() -> None:
+    recording = make_recording({"E": poisson((1, 150, 7), 0.1, 3)})
+    one = analysis.spike_field_coherence(recording, "E", "v", 150.0)
+    assert np.isnan(one).all()
+    assert (one.attrs["n_segments"], one.attrs["min_segments"], one.attrs["n_defined"]) == (1, 2, 0)
+    assert np.isfinite(analysis.spike_field_coherence(recording, "E", "v", 100.0)).all()
+    assert np.isnan(analysis.spike_field_coherence(recording, "E", "v", 100.0, min_segments=3)).all()
+    with pytest.raises(InputError, match="at least 2"):
+        analysis.spike_field_coherence(recording, "E", "v", 100.0, min_segments=1)
+
+
 # Balance -----------------------------------------------------------------------------------------------------------------
 
 
@@ -385,12 +552,42 @@ def test_constant_currents_have_no_lag_and_give_no_warning() -> None:
         analysis.ei_balance(flat * np.nan, flat, dt_ms=1.0)
 
 
+@pytest.mark.parametrize("constant", ["E", "I"])
+def test_rounding_of_a_constant_current_is_no_correlation(constant: str) -> None:
+    dims = ("trial", "step", "neuron")
+    flat = xr.DataArray(np.full((1, 1001, 2), 0.3), dims=dims)
+    moving = xr.DataArray(np.random.default_rng(0).normal(size=(1, 1001, 2)), dims=dims)
+    pair = (flat, moving) if constant == "E" else (moving, flat)
+    for e, i in (pair, (flat, -flat)):
+        found = analysis.ei_balance(e, i, dt_ms=1.0)
+        assert np.isnan(found["correlation"]).all()
+        assert np.isnan(found["lag"]).all()
+        assert found.attrs["n_defined"] == 0
+    assert np.isfinite(analysis.ei_balance(moving, moving, dt_ms=1.0)["lag"]).all()
+    np.testing.assert_allclose(analysis.ei_balance(flat, flat, dt_ms=1.0)["ratio"], -1)  # both of one sign
+    for dt in (0, -1.0):
+        with pytest.raises(InputError, match="dt above 0 ms"):
+            analysis.ei_balance(moving, moving, dt_ms=dt)
+
+
 def test_windows_are_those_of_trains() -> None:
     recording = correlated_counts(3, 100, 0.3, 0.0, 18)
     found = trains(recording, "E", start_ms=10, stop_ms=60)
     assert (found.n_steps, found.n_trains, found.seconds) == (50, 3, 0.05)
     with pytest.raises(InputError, match="finite multiple"):
         trains(recording, "E", start_ms=float("nan"))
+    with pytest.raises(InputError, match=r"start_ms: expected a number in ms .*got '1 ms'"):
+        trains(recording, "E", start_ms="1 ms")  # type: ignore[arg-type]
+
+
+def test_one_node_is_no_recording() -> None:
+    node = correlated_counts(3, 100, 0.3, 0.0, 18)["E"].to_dataset()
+    for read in (
+        lambda r: analysis.neuron_rates(r, "E"), analysis.activity_statistics, analysis.spiking_populations,
+        lambda r: analysis.plateaus(r, "E", "v", 0, 1), lambda r: analysis.synaptic_current(r, "E", "g", 0.0),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=r"expected an xarray\.DataTree.*got Dataset"):
+            read(node)
 
 
 KERNELS = (kernels.interval_sums, kernels.bin_counts, kernels.shared_counts, kernels.shared_bits)

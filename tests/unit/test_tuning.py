@@ -57,6 +57,8 @@ def test_bad_labels_are_refused() -> None:
         tuning.tuning_curves(recording, "E", [0, 1])
     with pytest.raises(InputError, match="NaN"):
         tuning.tuning_curves(recording, "E", [0, np.nan, 1])
+    with pytest.raises(InputError, match="2 labels are NaN"):
+        tuning.tuning_curves(recording, "E", np.array([np.nan, 1, np.float32("nan")], dtype=object))
     with pytest.raises(InputError, match="sorted"):
         tuning.tuning_curves(recording, "E", np.array([0, "a", None], dtype=object))
     with pytest.raises(InputError, match="unknown population"):
