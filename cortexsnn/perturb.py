@@ -27,8 +27,9 @@ def noisy_weights(job: Job, relative: float, seed: int) -> Job:
     """Every magnitude times ``1 + relative * normal``, and never on the other side of zero."""
 
     def disturbed(name: str, edges: Edges) -> Edges:
-        gain = 1 + relative * stream(seed, "perturb", "weight", name).standard_normal(edges.values.size)
-        return replace(edges, values=edges.values * np.maximum(gain, 0))
+        values = edges.weight if edges.index is None else edges.values
+        gain = 1 + relative * stream(seed, "perturb", "weight", name).standard_normal(values.size)
+        return replace(edges, values=values * np.maximum(gain, 0))
 
     return _with_edges(job, disturbed)
 

@@ -52,12 +52,17 @@ class ReductionStep:
 
 @dataclass(frozen=True)
 class InputStep:
-    """Drive from outside: ``kind`` current, spikes or poisson."""
+    """Drive from outside: ``kind`` current, spikes, poisson or counts (several Poisson sources in one channel)."""
 
     name: str
     size: int
     kind: str
     unit: str
+
+    @property
+    def sends(self) -> str:
+        """``"spikes"``, or ``"values"``: one number per channel in every step."""
+        return "values" if self.kind in ("current", "counts") else "spikes"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Edges:
 
     pre, post : int32, (edge,), indices into the whole populations
     values : float64, (parameter,), magnitudes in coherent units
-    index : int64, (edge,), or None: which parameter an edge uses (shared kernels); None means its own
+    index : int64, (edge,), or None: which parameter an edge uses (shared kernels); None means its own, or the only one
     delay : int32, (edge,) or (1,), steps
     """
 
@@ -51,7 +51,9 @@ class Edges:
     @property
     def weight(self) -> np.ndarray:
         """Magnitude of every edge, (edge,)."""
-        return self.values if self.index is None else self.values[self.index]
+        if self.index is not None:
+            return self.values[self.index]
+        return np.broadcast_to(self.values, self.pre.shape) if self.values.size == 1 else self.values
 
     @property
     def max_delay(self) -> int:
@@ -194,6 +196,8 @@ class _Drawing:
             return scaled(weight).reshape(-1)
         source = {**self.circuit.populations, **self.circuit.inputs}[self.pre_name]
         positive = source.transmitter != "mixed"  # type: ignore[attr-defined]
+        if n_shared is None and is_uniform(weight) and not self.projection.trainable:
+            n = 1
         return drawn(weight, n, self.seed, "weight", self.name, positive=positive)
 
     def _kernel_size(self) -> int:

@@ -165,7 +165,10 @@ class _Pathway:
         edges = job.edges[pathway.name]
         delay = np.broadcast_to(edges.delay, edges.pre.shape)
         self.longest = edges.max_delay
-        weights = [effective_weight(edges, d, job.constants[pathway.post]) for d in pathway.deliveries]
+        weights = [
+            np.broadcast_to(effective_weight(edges, d, job.constants[pathway.post]), edges.pre.shape)
+            for d in pathway.deliveries
+        ]
         order = np.argsort(edges.pre, kind="stable")
         self.groups = []
         for d in np.unique(delay)[::-1]:

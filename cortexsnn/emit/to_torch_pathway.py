@@ -107,7 +107,7 @@ class PathwayModule(torch.nn.Module):
         super().__init__()
         self.pathway, self.trainable, self.signed, self.gradient_scale = pathway, trainable, signed, gradient_scale
         n_pre, n_post = program.size(pathway.pre), program.size(pathway.post)
-        magnitude = torch.tensor(edges.values, dtype=dtype)
+        magnitude = torch.tensor(edges.values if edges.index is not None else edges.weight, dtype=dtype)
         if trainable:
             self.magnitude = torch.nn.Parameter(magnitude)
         else:

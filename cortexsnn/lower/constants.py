@@ -103,8 +103,9 @@ def _propagate(
 
 
 def effective_weight(edges: Edges, delivery: Delivery, post: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Signed weight of every edge on one port, (edge,), in the port's unit: sign, magnitude, charge factor."""
-    weight = edges.weight if delivery.sign > 0 else -edges.weight
+    """Signed weight on one port in the port's unit: sign, magnitude, charge factor; (edge,), or (1,) if one serves all edges."""
+    weight = edges.values if edges.index is None else edges.weight
+    weight = weight if delivery.sign > 0 else -weight
     if delivery.scale is None:
         return weight
     scale = post[delivery.scale]

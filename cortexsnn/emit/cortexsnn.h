@@ -1,0 +1,329 @@
+// What a compiled program does beside Brian2's own code: reads its numbers from files, restarts trials, drives inputs,
+// records. Brian2 generates everything between the hooks `begin` and `end` of a step.
+//
+// Files are raw numbers in the folder data/ of the working directory, results in results/. A file that is missing or has
+// the wrong length ends the program with code 3, a number that is not finite with code 4, a result that cannot be written
+// with code 5.
+#pragma once
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace cortexsnn {
+
+[[noreturn]] inline void fail(int code, const std::string& message) {
+    std::fprintf(stderr, "%s\n", message.c_str());
+    std::fflush(stderr);
+    std::_Exit(code);
+}
+
+// A file of numbers; its pages are read when they are needed.
+template <class T>
+struct Numbers {
+    const T* data = nullptr;
+    size_t size = 0;
+
+    explicit Numbers(const std::string& name, size_t expected = SIZE_MAX) {
+        const std::string path = "data/" + name;
+        const int file = open(path.c_str(), O_RDONLY);
+        struct stat found;
+        if (file < 0 || fstat(file, &found) != 0) fail(3, path + ": missing or not readable");
+        size = size_t(found.st_size) / sizeof(T);
+        if (size * sizeof(T) != size_t(found.st_size) || (expected != SIZE_MAX && size != expected))
+            fail(3, path + ": expected " + (expected == SIZE_MAX ? "whole" : std::to_string(expected)) + " numbers of " +
+                        std::to_string(sizeof(T)) + " bytes, got " + std::to_string(found.st_size) + " bytes");
+        if (size) {
+            void* at = mmap(nullptr, found.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+            if (at == MAP_FAILED) fail(3, path + ": cannot be mapped");
+            data = static_cast<const T*>(at);
+        }
+        close(file);
+    }
+    void close_file() {
+        if (data) munmap(const_cast<T*>(data), size * sizeof(T));
+        data = nullptr;
+    }
+};
+
+template <class T>
+void load(const std::string& name, T* to, size_t n) {
+    Numbers<T> file(name, n);
+    std::memcpy(to, file.data, n * sizeof(T));
+    file.close_file();
+}
+
+template <class T>
+void load(const std::string& name, std::vector<T>& to) {
+    Numbers<T> file(name);
+    to.assign(file.data, file.data + file.size);
+    file.close_file();
+}
+
+// Results grow by appending; a full disk is noticed.
+struct Results {
+    std::string path;
+    FILE* file = nullptr;
+
+    explicit Results(const std::string& name) : path("results/" + name) {
+        file = std::fopen(path.c_str(), "wb");
+        if (!file) fail(5, path + ": cannot be created");
+        std::setvbuf(file, nullptr, _IOFBF, 1 << 20);
+    }
+    template <class T>
+    void append(const T* from, size_t n) {
+        if (std::fwrite(from, sizeof(T), n, file) != n) fail(5, path + ": cannot be written; is the disk full?");
+    }
+    void finish() {
+        if (std::fflush(file) != 0 || std::fclose(file) != 0) fail(5, path + ": cannot be written; is the disk full?");
+    }
+};
+
+// Philox4x64-10 (Salmon et al. 2011), the stream that numpy's generator of that name draws from with a fresh counter.
+struct Philox {
+    uint64_t key[2];
+
+    void block(uint64_t counter, uint64_t out[4]) const {
+        uint64_t c0 = counter, c1 = 0, c2 = 0, c3 = 0, k0 = key[0], k1 = key[1];
+        for (int round = 0; round < 10; round++) {
+            const unsigned __int128 p0 = (unsigned __int128)c0 * 0xD2E7470EE14C6C93ULL;
+            const unsigned __int128 p1 = (unsigned __int128)c2 * 0xCA5A826395121157ULL;
+            c0 = uint64_t(p1 >> 64) ^ c1 ^ k0;
+            c1 = uint64_t(p1);
+            c2 = uint64_t(p0 >> 64) ^ c3 ^ k1;
+            c3 = uint64_t(p0);
+            k0 += 0x9E3779B97F4A7C15ULL;
+            k1 += 0xBB67AE8584CAA73BULL;
+        }
+        out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+    }
+};
+
+inline double unit_interval(uint64_t bits) { return double(bits >> 11) * (1.0 / 9007199254740992.0); }
+
+// Step within the trial of job J; -1 outside of any trial.
+template <int J>
+inline int64_t local_step = -1;
+
+struct Job;
+
+// An input: what arrives in a step, as values of its channels or as a list of those that spike.
+struct Input {
+    size_t n;
+    double* value = nullptr;       // (n,), where values are sent
+    int32_t* spikes = nullptr;     // (n + 1,), where spikes are sent: cells, then their number at [n]
+    virtual void row(int64_t trial, int64_t step) = 0;
+    explicit Input(size_t n) : n(n) {}
+    virtual ~Input() {}
+    void silence() {
+        if (value) std::memset(value, 0, n * sizeof(double));
+        if (spikes) spikes[n] = 0;
+    }
+};
+
+// Rows from a file, (trial, step, channel).
+template <class T>
+struct GivenRows : Input {
+    Numbers<T> rows;
+    int64_t n_steps;
+    GivenRows(const std::string& name, size_t n, int64_t n_steps, int64_t n_trials)
+        : Input(n), rows(name, n * size_t(n_steps) * size_t(n_trials)), n_steps(n_steps) {}
+    void row(int64_t trial, int64_t step) override {
+        const T* from = rows.data + (trial * n_steps + step) * n;
+        if (value)
+            for (size_t i = 0; i < n; i++) value[i] = double(from[i]);
+        if (spikes) {
+            int32_t count = 0;
+            for (size_t i = 0; i < n; i++)
+                if (from[i]) spikes[count++] = int32_t(i);
+            spikes[n] = count;
+        }
+    }
+};
+
+// Counts drawn in the step in which they arrive: as many as there are entries above a uniform number in the channel's
+// table of tails, P(count >= 1), P(count >= 2), … One stream for each trial and each `chunk` of steps.
+struct DrawnRows : Input {
+    Numbers<uint64_t> keys;    // (trial, chunk, 2)
+    Numbers<double> tails;     // (table, length)
+    Numbers<int32_t> table;    // (channel,)
+    int64_t chunk, chunks;
+    size_t length;
+    DrawnRows(const std::string& name, size_t n, int64_t chunk, int64_t n_steps, int64_t n_trials)
+        : Input(n), keys(name + ".keys"), tails(name + ".tails"), table(name + ".table", n), chunk(chunk) {
+        chunks = (n_steps + chunk - 1) / chunk;
+        if (keys.size != size_t(2 * chunks * n_trials)) fail(3, "data/" + name + ".keys: wrong length");
+        int32_t tables = 0;
+        for (size_t i = 0; i < n; i++) tables = table.data[i] >= tables ? table.data[i] + 1 : tables;
+        length = tables ? tails.size / tables : 0;
+        if (length * tables != tails.size) fail(3, "data/" + name + ".tails: wrong length");
+    }
+    void row(int64_t trial, int64_t step) override {
+        const uint64_t* key = keys.data + 2 * (trial * chunks + step / chunk);
+        const Philox random{{key[0], key[1]}};
+        uint64_t draw = uint64_t(step % chunk) * n, bits[4], counter = 0;
+        int32_t spiking = 0;
+        for (size_t i = 0; i < n; i++, draw++) {
+            if (draw / 4 + 1 != counter) random.block(counter = draw / 4 + 1, bits);
+            const double u = unit_interval(bits[draw % 4]);
+            const double* tail = tails.data + table.data[i] * length;
+            size_t count = 0;
+            while (count < length && u < tail[count]) count++;
+            if (value) value[i] = double(count);
+            else if (count) spikes[spiking++] = int32_t(i);
+        }
+        if (spikes) spikes[n] = spiking;
+    }
+};
+
+// Values of an input to a port along all its edges, in their order, in every step.
+struct Delivery {
+    const double* value;
+    double* port;
+    Numbers<int32_t> pre, post;
+    Numbers<double> weight;
+    bool own = true;           // edge k connects k to k
+    Delivery(const double* value, double* port, const std::string& name, const std::string& weights)
+        : value(value), port(port), pre(name + ".pre"), post(name + ".post", pre.size), weight(weights) {
+        if (weight.size != 1 && weight.size != pre.size) fail(3, "data/" + weights + ": wrong length");
+        for (size_t k = 0; k < pre.size && own; k++) own = pre.data[k] == int32_t(k) && post.data[k] == int32_t(k);
+    }
+    void operator()() const {
+        const size_t n = pre.size;
+        const double* __restrict v = value;
+        double* __restrict to = port;
+        const double* __restrict w = weight.data;
+        if (own && weight.size == 1)
+            for (size_t k = 0; k < n; k++) to[k] += w[0] * v[k];
+        else if (own)
+            for (size_t k = 0; k < n; k++) to[k] += w[k] * v[k];
+        else
+            for (size_t k = 0; k < n; k++) to[post.data[k]] += (weight.size == 1 ? w[0] : w[k]) * v[pre.data[k]];
+    }
+};
+
+// Values of chosen cells, or their sum, appended in every step of a trial.
+struct Probe {
+    const double* from;
+    size_t n;
+    Numbers<int32_t> cells;    // empty: all of them
+    bool sum;
+    Results results;
+    std::vector<double> row;
+    Probe(const double* from, size_t n, const std::string& name, bool sum)
+        : from(from), n(n), cells(name + ".cells"), sum(sum), results(name), row(cells.size) {}
+    void record() {
+        if (sum) {
+            double total = 0;
+            if (cells.size)
+                for (size_t k = 0; k < cells.size; k++) total += from[cells.data[k]];
+            else
+                for (size_t k = 0; k < n; k++) total += from[k];
+            results.append(&total, 1);
+        } else if (cells.size) {
+            for (size_t k = 0; k < cells.size; k++) row[k] = from[cells.data[k]];
+            results.append(row.data(), row.size());
+        } else
+            results.append(from, n);
+    }
+};
+
+// Spikes as triples trial, step, cell.
+struct SpikeProbe {
+    const int32_t* spikes;
+    size_t n;
+    Results results;
+    std::vector<int32_t> rows;
+    SpikeProbe(const int32_t* spikes, size_t n, const std::string& name) : spikes(spikes), n(n), results(name) {}
+    void record(int64_t trial, int64_t step) {
+        rows.clear();
+        for (int32_t k = 0; k < spikes[n]; k++) {
+            rows.push_back(int32_t(trial));
+            rows.push_back(int32_t(step));
+            rows.push_back(spikes[k]);
+        }
+        if (!rows.empty()) results.append(rows.data(), rows.size());
+    }
+};
+
+struct Job {
+    int64_t n_steps, period, n_trials, now = -1, trial = -1, step = -1;
+    int number;
+    std::vector<Input*> inputs;
+    std::vector<std::pair<int32_t*, int32_t>> gates;                   // lists of all cells, open within a trial
+    std::vector<std::pair<double*, std::vector<double>>> initial;      // states and what they start from
+    std::vector<std::pair<double*, size_t>> queues;                    // values on their way, gone when a trial starts
+    struct Watched { std::string name; const double* values; size_t n; };
+    std::vector<Watched> watched;
+    std::vector<Probe*> probes;
+    std::vector<SpikeProbe*> spike_probes;
+
+    Job(int number, const std::string& name) : number(number) {
+        Numbers<int64_t> times(name, 3);
+        n_steps = times.data[0], period = times.data[1], n_trials = times.data[2];
+    }
+    int64_t total() const { return period * n_trials; }
+    void gate(int32_t* cells, size_t n) {
+        for (size_t i = 0; i < n; i++) cells[i] = int32_t(i);
+        gates.push_back({cells + n, int32_t(n)});
+    }
+    void start(const std::string& name, double* state, size_t n) {
+        load(name, state, n);
+        if (n_trials > 1) initial.push_back({state, std::vector<double>(state, state + n)});
+    }
+    // Step within the trial, -1 outside of any.
+    int64_t begin() {
+        now++;
+        trial = now / period, step = now % period;
+        const bool inside = trial < n_trials && step < n_steps;
+        if (!inside) step = -1;
+        if (step == 0 && trial > 0) {
+            for (auto& [state, from] : initial) std::memcpy(state, from.data(), from.size() * sizeof(double));
+            for (auto& [values, n] : queues) std::memset(values, 0, n * sizeof(double));
+        }
+        for (Input* input : inputs) inside ? input->row(trial, step) : input->silence();
+        for (auto& [count, n] : gates) *count = inside ? n : 0;
+        return step;
+    }
+    void end() {
+        if (step < 0) return;
+        for (const Watched& w : watched) check(w);
+        for (Probe* probe : probes) probe->record();
+        for (SpikeProbe* probe : spike_probes) probe->record(trial, step);
+    }
+    void check(const Watched& w) const {
+        // All bits of the exponent are set in NaN and infinity alone; whole numbers let the compiler check several at once.
+        const uint64_t* bits = reinterpret_cast<const uint64_t*>(w.values);
+        const uint64_t exponent = 0x7FF0000000000000ULL;
+        uint64_t bad = 0;
+        for (size_t i = 0; i < w.n; i++) bad |= uint64_t((bits[i] & exponent) == exponent);
+        if (!bad) return;
+        for (size_t i = 0; i < w.n; i++)
+            if ((bits[i] & exponent) == exponent) {
+                std::printf("not finite: %d %s %zu %lld %.17g\n", number, w.name.c_str(), i, (long long)step, w.values[i]);
+                std::fflush(stdout);
+                std::_Exit(4);
+            }
+    }
+    void finish() {
+        for (Probe* probe : probes) probe->results.finish();
+        for (SpikeProbe* probe : spike_probes) probe->results.finish();
+    }
+};
+
+// "done k" for every two hundredth part of a run, for a progress bar.
+inline void tell_progress(int64_t done, int64_t total) {
+    const int64_t part = total / 200 + 1;
+    if (done % part == 0) {
+        std::printf("done %lld\n", (long long)done);
+        std::fflush(stdout);
+    }
+}
+
+}  // namespace cortexsnn

@@ -1,0 +1,220 @@
+"""Numbers and results of a compiled Brian2 program: files that it reads when it starts, and writes while it runs.
+
+Brian2 generates the code of the populations and synapses. What surrounds a step (inputs, restart of trials, recording) is in
+``cortexsnn.h``; this module writes the few lines that connect Brian2's arrays with it, and hangs them into Brian2's schedule.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..job import SPIKES
+from ..program import Pathway, PopulationStep
+from .to_brian2_names import local
+from .to_brian2_numbers import is_direct
+from .to_brian2_population import EVERY
+
+if TYPE_CHECKING:
+    from .to_brian2_network import JobNetwork
+
+
+class _Code:
+    """What Brian2 asks of a piece of code that it did not generate."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def before_run(self) -> None:
+        pass
+
+    def after_run(self) -> None:
+        pass
+
+
+class Compiled:
+    """A ``Supply`` of files. ``opening``, ``begin``, ``end`` and ``hooks`` are the C++ lines it has collected."""
+
+    def __init__(self, network: JobNetwork, number: int, alone: bool) -> None:
+        self.network, self.job, self.b2, self.number = network, network.job, network.b2, number
+        self.inside = "" if alone and self.job.n_trials == 1 else "local_step(t) >= 0"
+        self.name = f"job{number}"
+        self.opening: list[str] = [f"{self.name} = new Job({number}, {self._file('times')});"]
+        self.hooks: dict[str, str] = {}
+        self.declared: list[str] = [f"static Job* {self.name};"]
+        self._hook("begin", "start", 0, f"local_step<{number}> = {self.name}->begin();")
+        self._hook("end", "record", 0, f"{self.name}->end();")
+
+    def _file(self, name: str) -> str:
+        return json.dumps(f"j{self.number}.{name}")
+
+    def _array(self, group: Any, name: str) -> str:
+        """C++ name of the array behind a variable of a Brian2 object."""
+        return f"brian::{self.b2.device.get_array_name(group.variables[name], access_data=False)}"
+
+    def _hook(self, name: str, when: str, order: int, code: str) -> None:
+        """A function of ours in a slot of the step: Brian2 adds the names of an object's pieces of code to its program."""
+        function = f"{self.name}_{name}"
+        self.hooks[f"_run_{function}"] = code
+        hook = self.b2.BrianObject(clock=self.network.clock, when=when, order=order, name=f"{function}_hook")
+        hook._code_objects = [_Code(function)]
+        self.network.add(hook)
+
+    def local_step(self) -> Any:
+        function = self.b2.Function(
+            lambda t: t, arg_units=[None], arg_types=["float"], return_unit=1, return_type="float", stateless=False
+        )
+        name = f"cortex_local_step_{self.number}"
+        code = f"static inline double {name}(double t) {{ return double(cortexsnn::local_step<{self.number}>); }}"
+        function.implementations.add_implementation("cpp", code, name=name)
+        return function
+
+    def add_input(self, name: str) -> None:
+        network, n = self.network, self.job.program.size(name)
+        rows = self.job.drive[name]
+        sends = next(d.sends for d in self.job.program.inputs if d.name == name)
+        event = EVERY if sends == "values" else "spike"
+        group = self.b2.NeuronGroup(
+            n,
+            "\n".join([f"{local('value')} : 1", *network.registers(name)]),
+            events={event: "False", **network.late_events(name)},
+            namespace=network.namespace,
+            clock=network.clock,
+            name=f"{network.prefix}{name}_input",
+        )
+        for event_name, thresholder in group.thresholder.items():
+            thresholder.when, thresholder.order = "input", 1
+            thresholder.active = event_name.startswith("late")
+        network.groups[name] = group
+        network.add(group)
+        network.add_shift(name, group)
+        kind = "double" if rows.dtype.kind == "f" else "uint8_t"
+        self.opening += [
+            f"{{ auto* input = new GivenRows<{kind}>({self._file(f'{name}.rows')}, {n}, {self.name}->n_steps, {self.name}->n_trials);",
+            f"  input->value = {self._array(group, local('value'))};"
+            if sends == "values"
+            else f"  input->spikes = {self._array(group, '_spikespace')};",
+            f"  {self.name}->inputs.push_back(input); }}",
+        ]
+        if sends == "values":
+            self.opening.append(f"{self.name}->gate({self._array(group, f'_{EVERY}space')}, {n});")
+        self._forget(group, name)
+
+    def give(self, group: Any, name: str, values: np.ndarray, number: str) -> None:
+        self.opening.append(f"load({self._file(number)}, {self._array(group, name)}, {values.size});")
+
+    def state_model(self, population: PopulationStep) -> list[str]:
+        return []
+
+    def add_states(self, group: Any, population: PopulationStep, initial: dict[str, np.ndarray]) -> None:
+        for name in initial:
+            file = self._file(f"{population.name}.initial.{name}")
+            self.opening.append(f"{self.name}->start({file}, {self._array(group, local(name))}, {population.size});")
+        self._forget(group, population.name)
+
+    def _forget(self, group: Any, source: str) -> None:
+        """Values on their way are gone when a trial starts."""
+        for line in self.network.registers(source):
+            array = self._array(group, line.split(" :")[0])
+            self.opening.append(f"{self.name}->queues.push_back({{{array}, {group.N}}});")
+
+    def every(self, group: Any) -> None:
+        group.thresholder[EVERY].active = False
+        self.opening.append(f"{self.name}->gate({self._array(group, f'_{EVERY}space')}, {group.N});")
+
+    def finite_model(self, population: PopulationStep) -> list[str]:
+        return []
+
+    def finite_code(self, group: Any, population: PopulationStep) -> list[str]:
+        for name in population.finite:
+            named = json.dumps(f"{population.name} {name}")
+            self.opening.append(
+                f"{self.name}->watched.push_back({{{named}, {self._array(group, local(name))}, {population.size}}});"
+            )
+        return []
+
+    def deliver_directly(self, pathway: Pathway) -> bool:
+        if not is_direct(self.job, pathway) or self.job.edges[pathway.name].pre.size == 0:
+            return False
+        value = self._array(self.network.groups[pathway.pre], local("value"))
+        for k, delivery in enumerate(pathway.deliveries):
+            name = f"{self.name}_{pathway.name}_{k}"
+            port = self._array(self.network.groups[pathway.post], local(delivery.port))
+            self.declared.append(f"static Delivery* deliver_{name};")
+            files = f"{self._file(f'{pathway.name}.0')}, {self._file(f'{pathway.name}.0.w{k}')}"
+            self.opening.append(f"deliver_{name} = new Delivery({value}, {port}, {files});")
+            call = f"if (local_step<{self.number}> >= 0) (*deliver_{name})();"
+            self._hook(f"deliver_{pathway.name}_{k}", "arrivals", len(self.network.objects), call)
+        return True
+
+    def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int, weights: list[np.ndarray]) -> None:
+        synapses._connect_called = True  # the program reads its edges itself
+        key = f"{pathway.name}.{delay}"
+        pre, post = (self._array(synapses, f"_synaptic_{end}") for end in ("pre", "post"))
+        self.opening += [
+            f"load({self._file(f'{key}.pre')}, {pre});",
+            f"load({self._file(f'{key}.post')}, {post});",
+            f"{self._array(synapses, 'N')}[0] = {pre}.size();",
+        ]
+        for k, weight in enumerate(weights):
+            array = self._array(synapses, f"w{k}")
+            file = self._file(f"{key}.w{k}")
+            self.opening.append(f"load({file}, {array}{', 1' if weight.size == 1 else ''});")
+
+    def set_delay(self, synapses: Any, number: str, steps: np.ndarray) -> None:
+        if steps.size == 1:
+            synapses.go.delay = 0 * self.b2.ms  # one number for all: replaced by that of the file
+        array, file = self._array(synapses.go, "delay"), self._file(f"{number}.delay")
+        self.opening.append(f"load({file}, {array});")
+
+    def add_monitors(self, group: Any, population: PopulationStep, probed: tuple[str, ...]) -> None:
+        for name in probed:
+            if name == SPIKES:
+                array, file = self._array(group, "_spikespace"), self._file(f"{population.name}.spikes")
+                probe = f"new SpikeProbe({array}, {population.size}, {file})"
+                self.opening.append(f"{self.name}->spike_probes.push_back({probe});")
+            else:
+                array, file = self._array(group, local(name)), self._file(f"{population.name}.probe.{name}")
+                probe = f"new Probe({array}, {population.size}, {file}, false)"
+                self.opening.append(f"{self.name}->probes.push_back({probe});")
+
+
+def sources(supplies: list[Compiled]) -> tuple[str, str]:
+    """Header with the declarations that Brian2's main program needs, and the file with their definitions."""
+    functions = {name: code for supply in supplies for name, code in supply.hooks.items()}
+    declared = "\n".join(f"void {name}();" for name in functions)
+    header = f'#pragma once\n#include "cortexsnn.h"\n{declared}\nvoid cortexsnn_open();\nvoid cortexsnn_close();\ndouble cortexsnn_duration();\n'
+    first = supplies[0].name
+    lines = [
+        '#include "objects.h"',
+        '#include "hooks.h"',
+        "using namespace cortexsnn;",
+        *(line for supply in supplies for line in supply.declared),
+        "void cortexsnn_open() {",
+        *(f"    {line}" for supply in supplies for line in supply.opening),
+        "}",
+        "static int64_t cortexsnn_steps() {",
+        "    int64_t most = 0;",
+        *(f"    if ({s.name}->total() > most) most = {s.name}->total();" for s in supplies),
+        "    return most;",
+        "}",
+        "double cortexsnn_duration() {",
+        "    double longest = 0;",
+        *(
+            f"    if ({s.name}->total() * {s.job.program.dt!r}e-3 > longest) longest = {s.name}->total() * {s.job.program.dt!r}e-3;"
+            for s in supplies
+        ),
+        "    return longest;",
+        "}",
+        "void cortexsnn_close() {",
+        *(f"    {s.name}->finish();" for s in supplies),
+        "    std::fflush(stdout);",
+        "    std::_Exit(0);",
+        "}",
+    ]
+    for name, code in functions.items():
+        progress = f" tell_progress({first}->now, cortexsnn_steps());" if name == f"_run_{first}_begin" else ""
+        lines.append(f"void {name}() {{ {code}{progress} }}")
+    return header, "\n".join(lines) + "\n"

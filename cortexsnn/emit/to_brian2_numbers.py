@@ -1,0 +1,141 @@
+"""What a compiled program is given when it runs, and what its code depends on: the first does not compile, the second does.
+
+Names of numbers are files of the program's ``data`` folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..expression import names
+from ..job import SPIKES, Job, initial_states
+from ..lower import effective_weight
+from ..program import Pathway, PopulationStep, StepProgram
+from ..realise import Edges
+
+
+def gap(job: Job) -> int:
+    """Steps between two trials: the longest delay, so that every queue runs empty."""
+    return max((job.edges[p.name].max_delay for p in job.program.pathways), default=0) if job.n_trials > 1 else 0
+
+
+def emitted_name(program: StepProgram, source: str) -> str:
+    """Variable that a source of values sends."""
+    population = next((p for p in program.populations if p.name == source), None)
+    return population.output.target if population and population.output else "value"
+
+
+def value_delays(job: Job, source: str) -> set[int]:
+    """Delays of at least one step with which values of a source arrive somewhere."""
+    found = [job.edges[p.name].delay for p in job.program.pathways if p.pre == source and p.emits == "values"]
+    return {int(d) for delays in found for d in np.unique(delays) if d}
+
+
+def used_constants(job: Job, p: PopulationStep) -> dict[str, np.ndarray]:
+    """Parameters and hoisted constants that statements or factors read."""
+    blocks = (*p.arrive, *p.update, *p.reset, *p.after_reset, *([p.output] if p.output else []))
+    used = set().union(*(names(s.expression) for s in blocks), *(names(r.expression) for r in p.reductions))
+    used |= set().union(*(names(text) for text in (p.threshold, p.distance) if text))
+    for pathway in job.program.pathways:
+        read = set().union(*(names(d.factor) for d in pathway.deliveries if d.factor))
+        used |= read if pathway.pre == p.name else set()
+        used |= {n.removesuffix("_post") for n in read if n.endswith("_post")} if pathway.post == p.name else set()
+    return {name: value for name, value in job.constants[p.name].items() if name in used and name not in p.states}
+
+
+def weights_of(job: Job, pathway: Pathway) -> list[np.ndarray]:
+    """Signed weight for each delivery: (edge,), or (1,) where one number serves all edges."""
+    edges = job.edges[pathway.name]
+    return [effective_weight(edges, d, job.constants[pathway.post]) for d in pathway.deliveries]
+
+
+def waiting(job: Job, pathway: Pathway) -> np.ndarray:
+    """Steps that spikes spend in a queue, (edge,) or (1,): those of a population wait in the slot of arrivals for the next
+    step, so one step of delay is already spent. Values wait in registers, not in a queue."""
+    if pathway.emits == "values":
+        return np.zeros(1, np.int32)
+    from_population = pathway.pre in {p.name for p in job.program.populations}
+    steps = job.edges[pathway.name].delay - (1 if from_population and pathway.stage is None else 0)
+    return steps if steps.size > 1 and (steps != steps[0]).any() else steps[:1]
+
+
+def is_direct(job: Job, pathway: Pathway) -> bool:
+    """Whether values of an input reach a port as they are, so that a plain loop over the edges delivers them."""
+    plain = pathway.emits == "values" and not any(d.factor for d in pathway.deliveries)
+    return plain and pathway.pre in job.drive and not job.edges[pathway.name].delay.any()
+
+
+def edge_groups(job: Job, pathway: Pathway) -> list[tuple[int, Any]]:
+    """(delay in steps, edges) of each Brian2 object of a pathway: values wait in registers, one object for each delay."""
+    edges = job.edges[pathway.name]
+    if edges.pre.size == 0:
+        return []
+    if pathway.emits == "spikes" or is_direct(job, pathway):
+        return [(0, slice(None))]
+    delay = np.broadcast_to(edges.delay, edges.pre.shape)
+    return [(int(steps), np.flatnonzero(delay == steps)) for steps in np.unique(delay)[::-1]]
+
+
+def numbers(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
+    """All numbers of a run by the names of their files."""
+    found: dict[str, np.ndarray] = {}
+    for k, job in enumerate(jobs):
+        found |= {f"j{k}.{name}": values for name, values in _numbers(job).items()}
+    return found
+
+
+def _numbers(job: Job) -> dict[str, np.ndarray]:
+    found = {"times": np.array([job.n_steps, job.n_steps + gap(job), job.n_trials], np.int64)}
+    for name, rows in job.drive.items():
+        found[f"{name}.rows"] = np.asarray(rows, np.float64 if rows.dtype.kind == "f" else np.uint8).reshape(-1)
+    for population in job.program.populations:
+        for name, value in used_constants(job, population).items():
+            found[f"{population.name}.constant.{name}"] = np.asarray(value, np.float64)
+        for name, value in initial_states(job, population).items():
+            found[f"{population.name}.initial.{name}"] = np.asarray(value, np.float64)
+        for name in job.probes.get(population.name, ()):
+            if name != SPIKES:
+                found[f"{population.name}.probe.{name}.cells"] = np.zeros(0, np.int32)
+    for pathway in job.program.pathways:
+        edges, weights = job.edges[pathway.name], weights_of(job, pathway)
+        for delay, chosen in edge_groups(job, pathway):
+            key = f"{pathway.name}.{delay}"
+            found[f"{key}.pre"] = np.asarray(edges.pre[chosen], np.int32)
+            found[f"{key}.post"] = np.asarray(edges.post[chosen], np.int32)
+            for k, weight in enumerate(weights):
+                found[f"{key}.w{k}"] = np.asarray(weight if weight.size == 1 else weight[chosen], np.float64)
+            if not is_direct(job, pathway):
+                found[f"{key}.delay"] = waiting(job, pathway) * (job.program.dt * 1e-3)
+    return found
+
+
+def structure(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """What the generated code depends on: two lists of jobs with equal structures run the same compiled program."""
+    return [_structure(job, len(jobs) == 1) for job in jobs]
+
+
+def _structure(job: Job, alone: bool) -> dict[str, Any]:
+    program = job.program
+    return {
+        "program": str(program),
+        "always_inside": alone and job.n_trials == 1,
+        "probes": {name: list(found) for name, found in sorted(job.probes.items())},
+        "drive": {name: rows.dtype.kind for name, rows in job.drive.items()},
+        "per_neuron": {
+            p.name: sorted(n for n, v in used_constants(job, p).items() if v.size > 1) for p in program.populations
+        },
+        "edges": {p.name: _edge_structure(job, p) for p in program.pathways},
+    }
+
+
+def _edge_structure(job: Job, pathway: Pathway) -> dict[str, Any]:
+    edges: Edges = job.edges[pathway.name]
+    return {
+        "none": edges.pre.size == 0,
+        "shared": [w.size == 1 for w in weights_of(job, pathway)],
+        "one_delay": waiting(job, pathway).size == 1,
+        "value_delays": [d for d, _ in edge_groups(job, pathway)] if pathway.emits == "values" else [],
+    }

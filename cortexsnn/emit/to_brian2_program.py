@@ -1,0 +1,223 @@
+"""A compiled Brian2 program: generated and built once, then run with any numbers that fit its structure."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import EngineError
+from ..job import SPIKES, Events, Job, Traces, numerical_error
+from .program_cache import ProgramCache
+from .to_brian2_compiled import Compiled, sources
+from .to_brian2_network import JobNetwork, schedule
+from .to_brian2_numbers import numbers, structure
+from .to_brian2_session import brian_session
+
+EXACT_FLAGS = ("-w", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-std=c++17")
+"""No fast-math and no fused multiply-add: sums and products round as in numpy."""
+_INPUTS_CHANGED, _NOT_FINITE, _NOT_WRITTEN = 3, 4, 5
+"""Exit codes of ``cortexsnn.h``."""
+
+
+def run(jobs: Sequence[Job]) -> list[Traces]:
+    """Run jobs in one compiled program, which is built if there is none yet.
+
+    Raises
+    ------
+    EngineError
+        No compiler, no space, or the program failed.
+    NumericalError
+        A state became NaN or infinite.
+    """
+    program = ProgramCache().program(key(jobs), lambda folder: build(jobs, folder))
+    return execute(program, jobs)
+
+
+def key(jobs: Sequence[Job]) -> str:
+    """Name of the program that runs these jobs: what its code depends on, the code that writes it, flags and processor."""
+    parts = [structure(jobs), EXACT_FLAGS, metadata.version("brian2"), _emitter(), _processor()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def _emitter() -> str:
+    """Digest of this package's code generation."""
+    digest = hashlib.sha256()
+    for file in sorted(resources.files(__package__).iterdir(), key=lambda f: f.name):
+        if file.name.startswith("to_brian2") or file.name == "cortexsnn.h":
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _processor() -> str:
+    """What the compiler may tune a program for, so that a shared cache serves different machines."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next((line for line in lines if line.startswith(("flags", "Features"))), "") + platform.machine()
+    return f"{platform.machine()} {platform.processor()} {platform.platform()}"
+
+
+def build(jobs: Sequence[Job], folder: Path) -> None:
+    """Generate and compile into ``folder``, which then holds ``main`` and ``static_arrays``."""
+    if shutil.which("g++") is None:
+        raise EngineError("target 'cpp_standalone' needs a C++ compiler; install g++ or use target='numpy'")
+    generate(jobs, folder)
+    compile_program(folder)
+    for entry in folder.iterdir():
+        if entry.name not in ("main", "static_arrays"):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def generate(jobs: Sequence[Job], folder: Path) -> None:
+    """Write the sources of a program."""
+    import brian2 as b2
+
+    with brian_session("cpp_standalone", folder) as run_network:
+        b2.prefs["codegen.cpp.headers"] = ['"hooks.h"']
+        alone = len(jobs) == 1
+        parts = [
+            JobNetwork(job, f"j{k}_", lambda network, k=k: Compiled(network, k, alone)) for k, job in enumerate(jobs)
+        ]
+        supplies: list[Any] = [part.supply for part in parts]
+        network = b2.Network()
+        network.schedule = schedule(max(len(job.program.stages) for job in jobs))
+        for part in parts:
+            network.add(*part.objects)
+        header, code = sources(supplies)
+        (folder / "cortexsnn.h").write_bytes(resources.files(__package__).joinpath("cortexsnn.h").read_bytes())
+        (folder / "hooks.h").write_text(header)
+        (folder / "hooks.cpp").write_text(code)
+        b2.device.insert_code("main", "cortexsnn_open();")
+        b2.device.insert_code("before_end", "cortexsnn_close();")
+        run_network(network, jobs[0].program.dt)
+        for kind, arguments in b2.device.main_queue:
+            if kind == "run_network":
+                lines = arguments[1]
+                run_line = next(k for k, line in enumerate(lines) if ".run(" in line)
+                lines[run_line] = f"{arguments[0].name}.run(cortexsnn_duration(), NULL, 10.0);"
+        b2.device.build(directory=str(folder), compile=False, run=False, clean=False, with_output=False)
+
+
+def compile_program(folder: Path) -> None:
+    """Compile all sources of a folder and link them to ``main``. Every file includes one header, which is parsed once.
+
+    Raises
+    ------
+    EngineError
+        With the compiler's first complaint.
+    """
+    flags = [*EXACT_FLAGS, "-I."]
+    _compiler(folder, [*flags, "-x", "c++-header", "objects.h", "-o", "objects.h.gch"])
+    units = sorted(folder.rglob("*.cpp"), key=lambda path: -path.stat().st_size)
+    # The lists of all arrays in objects.cpp run once: optimising them would take longer than everything else.
+    slow = "#pragma GCC optimize(\"O0\")\n"
+    objects = folder / "objects.cpp"
+    objects.write_text(slow + objects.read_text())
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        done = [
+            pool.submit(_compiler, folder, [*flags, "-include", "objects.h", "-c", str(unit), "-o", f"{unit}.o"])
+            for unit in units
+        ]
+        try:
+            for future in done:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    _compiler(folder, [*(f"{unit}.o" for unit in units), "-o", "main"])
+
+
+def _compiler(folder: Path, arguments: list[str]) -> None:
+    found = subprocess.run(["g++", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if found.returncode:
+        said = next((line for line in found.stderr.splitlines() if "rror" in line or "space" in line), found.stderr)
+        remedy = "free some space, or name another folder in CORTEXSNN_CACHE" if "space" in found.stderr else (
+            "this is an error of the package or of the compiler; please report it"
+        )
+        raise EngineError(f"g++ failed: {said.strip()[:300]}; {remedy}")
+
+
+def execute(program: Path, jobs: Sequence[Job]) -> list[Traces]:
+    """Run a built program in a folder of its own, which does not outlive the run."""
+    with tempfile.TemporaryDirectory(prefix="cortexsnn-run-") as name:
+        folder = Path(name)
+        write_numbers(folder, numbers(jobs))
+        (folder / "results").mkdir()
+        (folder / "static_arrays").symlink_to(program / "static_arrays")
+        _run(program / "main", folder, jobs)
+        return [_traces(folder / "results", k, job) for k, job in enumerate(jobs)]
+
+
+def write_numbers(folder: Path, given: dict[str, np.ndarray]) -> None:
+    """Files that the program reads."""
+    data = folder / "data"
+    data.mkdir()
+    try:
+        for name, values in given.items():
+            np.ascontiguousarray(values).tofile(data / name)
+    except OSError as error:
+        raise EngineError(f"{data}: cannot be written ({error.strerror}); free some space, or set TMPDIR") from None
+
+
+def _run(main: Path, folder: Path, jobs: Sequence[Job]) -> None:
+    total = max(job.n_steps * job.n_trials for job in jobs)
+    errors = folder / "stderr.txt"
+    bad = None
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(
+            [main, "--results_dir", "results/"], cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process,
+        tqdm(total=total, unit="step", desc="Brian2", delay=5, leave=False, disable=None) as bar,
+    ):
+        try:
+            for line in process.stdout or ():
+                if line.startswith("done "):
+                    bar.update(int(line.split()[1]) - bar.n)
+                elif line.startswith("not finite: "):
+                    bad = line.split()[2:]
+        except BaseException:
+            process.kill()
+            raise
+    if bad:
+        job, population, variable, neuron, step, value = bad
+        raise numerical_error(
+            jobs[int(job)].program, population, variable, int(neuron), int(step), float(value)
+        )
+    if process.returncode:
+        said = " ".join(errors.read_text(errors="replace").split())[-300:]
+        reason = f"signal {-process.returncode}" if process.returncode < 0 else f"code {process.returncode}"
+        remedy = "; free some space, or set TMPDIR" if process.returncode == _NOT_WRITTEN else ""
+        raise EngineError(f"the compiled Brian2 program ended with {reason}: {said or 'it said nothing'}{remedy}")
+
+
+def _traces(results: Path, number: int, job: Job) -> Traces:
+    found = Traces({}, {name: {} for name in job.probes})
+    for name, probed in job.probes.items():
+        for variable in probed:
+            if variable == SPIKES:
+                rows = np.fromfile(results / f"j{number}.{name}.spikes", np.int32).reshape(-1, 3)
+                found.spikes[name] = Events(*(np.ascontiguousarray(column) for column in rows.T))
+            else:
+                values = np.fromfile(results / f"j{number}.{name}.probe.{variable}", np.float64)
+                found.values[name][variable] = values.reshape(job.n_trials, job.n_steps, -1)
+    return found
+
+
+Builder = Callable[[Path], None]
