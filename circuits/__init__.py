@@ -16,19 +16,24 @@ from ..spec import Circuit
 
 FILES: dict[str, str] = {
     "adaptive_exponential": "adaptive_exponential.yaml",
+    "coba": "coba.yaml",
     "conductance_ei": "conductance_ei.yaml",
+    "cuba": "cuba.yaml",
+    "hodgkin_huxley": "hodgkin_huxley.yaml",
     "izhikevich": "izhikevich.yaml",
     "two_compartment": "two_compartment.yaml",
 }
 """Name -> YAML file in this folder."""
 
 BUILDERS: dict[str, str] = {
+    "brunel2000": ".brunel2000",
     "four_mechanisms": ".four_mechanisms",
     "feedforward": ".feedforward",
     "lateral_inhibition": ".lateral_inhibition",
     "lateral_inhibition_conv": ".lateral_inhibition_conv",
     "lateral_inhibition_local": ".lateral_inhibition_local",
     "lateral_inhibition_recurrent": ".lateral_inhibition_recurrent",
+    "potjans_diesmann2014": ".potjans_diesmann2014",
     "shuffled_prediction": ".shuffled_prediction",
 }
 """Name -> module in this folder that exports ``build``; imported only when asked for."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .drive import Drive
 from .errors import InputError, NumericalError, unknown
 from .lower import Constants
 from .program import PopulationStep, StepProgram
@@ -20,7 +21,7 @@ DISTANCE = "distance"
 class Job:
     """One run of a program.
 
-    drive : input -> float64 or bool, (trial, step, channel), coherent units; all inputs are present
+    drive : input -> (trial, step, channel), numbers in coherent units or spikes; all inputs are present
     probes : population -> names to record; "spikes" and "distance" beside states, ports and the output
     """
 
@@ -28,7 +29,7 @@ class Job:
     constants: Constants
     initial: Mapping[str, Mapping[str, np.ndarray]]
     edges: Mapping[str, Edges]
-    drive: Mapping[str, np.ndarray]
+    drive: Mapping[str, Drive]
     probes: Mapping[str, tuple[str, ...]]
     n_trials: int
     n_steps: int

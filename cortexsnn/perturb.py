@@ -52,9 +52,9 @@ def redrawn_spikes(job: Job, share: float, seed: int) -> Job:
     """
     drive = dict(job.drive)
     for source in job.program.inputs:
-        if source.kind == "current":
+        if source.sends == "values":
             continue
-        random, rows = stream(seed, "perturb", "drive", source.name), job.drive[source.name]
+        random, rows = stream(seed, "perturb", "drive", source.name), np.asarray(job.drive[source.name])
         moved = np.argsort(random.random(rows.shape), axis=1)
         order = np.where(random.random(rows.shape) < share, moved, np.arange(rows.shape[1])[None, :, None])
         drive[source.name] = np.take_along_axis(rows, order, axis=1)

@@ -6,13 +6,14 @@ or a projection be added, without redrawing another. Edges come in chunks of cel
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .assembly import assemble
+from .drive import PoissonDrive
+from .drive import stream as stream
 from .errors import InputError, UnitError
 from .grid import MAX_DELAY, read_steps, round_to_steps
 from .spec import Array, Circuit, Connect, Distribution, Projection
@@ -22,14 +23,6 @@ from .wiring import endpoint
 
 CHUNK = 256
 """Presynaptic (or postsynaptic) cells per stream of edges."""
-DRIVE_CHUNK = 1024
-"""Steps per stream of Poisson spikes."""
-
-
-def stream(seed: int, *what: object) -> np.random.Generator:
-    """Generator of one draw: Philox keyed by SHA-256 of the seed and the names of what is drawn."""
-    digest = hashlib.sha256("/".join(map(str, (seed, *what))).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], dtype=np.uint64)))
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,7 @@ class Realisation:
     initial : population -> state -> float64, (neuron,)
     edges : projection -> Edges
     rates : Poisson input -> spikes per step, (channel,)
+    counted : Poisson inputs whose channels stand for many sources
     """
 
     seed: int
@@ -75,15 +69,16 @@ class Realisation:
     initial: Mapping[str, Mapping[str, np.ndarray]]
     edges: Mapping[str, Edges]
     rates: Mapping[str, np.ndarray]
+    counted: frozenset[str]
 
     def poisson(self, name: str, trial: int, n_steps: int) -> np.ndarray:
-        """Spikes of a Poisson input, bool (step, channel): at most one per step, with probability rate times dt."""
-        p = self.rates[name]
-        rows = [
-            stream(self.seed, "poisson", trial, name, start).random((DRIVE_CHUNK, p.size))[: n_steps - start] < p
-            for start in range(0, n_steps, DRIVE_CHUNK)
-        ]
-        return np.concatenate(rows) if rows else np.zeros((0, p.size), bool)
+        """Rows of one trial of a Poisson input, (step, channel)."""
+        drive = self.poisson_drive(name, trial + 1, n_steps)
+        return np.array([drive[trial, step] for step in range(n_steps)], drive.dtype).reshape(n_steps, -1)
+
+    def poisson_drive(self, name: str, n_trials: int, n_steps: int) -> PoissonDrive:
+        """Drive by a Poisson input: at most one spike per step and channel, with probability rate times dt, or counts."""
+        return PoissonDrive(self.seed, name, self.rates[name], name in self.counted, n_trials, n_steps)
 
 
 def realise(circuit: Circuit, seed: int = 0) -> Realisation:
@@ -116,14 +111,15 @@ def realise(circuit: Circuit, seed: int = 0) -> Realisation:
         }
         initial[name] = {key: drawn(model.initial.get(key, 0.0), n, seed, "initial", name, key) for key in model.states}
     rates = {
-        name: _rates(name, drive.rate, drive.n, dt, seed)
+        name: _rates(name, drive.rate, drive.n, dt, seed, drive.sources)
         for name, drive in circuit.inputs.items()
         if drive.rate is not None
     }
     edges = {
         name: _Drawing(circuit, name, projection, seed, dt).edges() for name, projection in circuit.projections.items()
     }
-    return Realisation(int(seed), parameters, initial, edges, rates)
+    counted = frozenset(name for name, drive in circuit.inputs.items() if drive.sources is not None)
+    return Realisation(int(seed), parameters, initial, edges, rates, counted)
 
 
 def drawn(value: Number, n: int, seed: int, *what: str, positive: bool = False) -> np.ndarray:
@@ -140,9 +136,9 @@ def drawn(value: Number, n: int, seed: int, *what: str, positive: bool = False) 
         raise InputError(f"{' '.join(what)}: {error}") from None
 
 
-def _rates(name: str, rate: Number, n: int, dt: float, seed: int) -> np.ndarray:
-    p = drawn(rate, n, seed, "rate", name, positive=True) * dt
-    if p.max(initial=0) > 1:
+def _rates(name: str, rate: Number, n: int, dt: float, seed: int, sources: int | None) -> np.ndarray:
+    p = drawn(rate, n, seed, "rate", name, positive=True) * dt * (sources or 1)
+    if sources is None and p.max(initial=0) > 1:
         found = f"a drawn rate gives {p.max():g} spikes per step"
         raise InputError(f"inputs.{name}.rate: {found}; at most 1 is possible, lower dt or the rate")
     return p

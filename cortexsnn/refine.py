@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from .drive import Drive
 from .errors import InputError, UnitError
 from .grid import to_steps
 from .job import Job
@@ -80,8 +81,9 @@ def _factor(circuit: Circuit, dt: str) -> int:
     return factor
 
 
-def _finer(job: Job, name: str, rows: np.ndarray, factor: int) -> np.ndarray:
+def _finer(job: Job, name: str, drive: Drive, factor: int) -> np.ndarray:
     """Input rows (trial, step, channel) on the finer grid."""
+    rows = np.asarray(drive)
     if next(d.kind for d in job.program.inputs if d.name == name) == "current":
         return np.repeat(rows, factor, axis=1)
     found = np.zeros((rows.shape[0], rows.shape[1] * factor, rows.shape[2]), dtype=rows.dtype)

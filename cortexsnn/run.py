@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from . import expression as ex
+from .drive import Drive
 from .errors import EngineError, InputError, UnitError, unknown
 from .grid import MAX_STEPS, read_steps
 from .job import SPIKES, Job, Traces, check_probes, probe_names
@@ -148,13 +149,13 @@ def prepare(
     n_trials = _n_trials(given, trials)
     if n_steps * n_trials > MAX_STEPS:
         raise InputError(f"trials: {n_trials} of {n_steps} steps are more than 2**31 steps in one run; split them")
-    drive = {}
+    drive: dict[str, Drive] = {}
     for name, source in circuit.inputs.items():
         if name in given:
             rows = np.broadcast_to(given[name], (n_steps, n_trials, source.n))
             drive[name] = np.ascontiguousarray(rows.transpose(1, 0, 2))
         elif source.kind == "poisson":
-            drive[name] = np.stack([realisation.poisson(name, trial, n_steps) for trial in range(n_trials)])
+            drive[name] = realisation.poisson_drive(name, n_trials, n_steps)
         else:
             remedy = f"pass inputs={{'{name}': array of (step, trial, {source.n})}}"
             raise InputError(f"inputs.{name}: nobody drives it; {remedy}")
@@ -197,13 +198,18 @@ def _array(circuit: Circuit, name: str, values: Any) -> np.ndarray:
     if source.kind == "current":
         with np.errstate(over="ignore"):
             array = array.astype(np.float64) * parse_unit(source.unit).value
+    elif source.sources is not None:
+        array = array.astype(np.float64)
+        if np.isfinite(array).all() and ((array < 0) | (array != np.rint(array))).any():
+            raise InputError(f"inputs.{name}: expected counts of spikes, whole numbers >= 0; correct them")
     elif np.isfinite(array).all() and not np.isin(array, (0, 1)).all():
         raise InputError(f"inputs.{name}: spikes are 0 or 1; for graded values declare the input with kind: current")
     if not np.isfinite(array).all():
         step, trial, channel = (int(i[0]) for i in np.nonzero(~np.isfinite(array)))
         where = f"step {step}, trial {trial}, channel {channel}"
         raise InputError(f"inputs.{name}: {array[step, trial, channel]} at {where}; give finite numbers")
-    return array if source.kind == "current" else array.astype(bool)
+    is_spikes = source.kind != "current" and source.sources is None
+    return array.astype(bool) if is_spikes else array
 
 
 def _n_steps(circuit: Circuit, dt: float, given: Mapping[str, np.ndarray], duration: str | None) -> int:

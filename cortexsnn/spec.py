@@ -138,11 +138,14 @@ class Population(_Sized):
 
 
 class Input(_Sized):
-    """Drive from outside: a number per step and channel (``current``), given spikes, or drawn Poisson spikes."""
+    """Drive from outside: a number per step and channel (``current``), given spikes, or drawn Poisson spikes.
+
+    With ``sources``, a channel stands for so many independent Poisson processes of that rate, and sends their count."""
 
     kind: Literal["current", "spikes", "poisson"]
     unit: Text = "1"
     rate: Value | None = None
+    sources: Size | None = None
     transmitter: Transmitter = "excitatory"
 
 

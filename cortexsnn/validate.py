@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from . import expression as ex
 from .assembly import assemble
+from .drive import MAX_COUNT
 from .errors import ExpressionError, InputError, Problem, SpecError, UnitError, unknown
 from .grid import check_steps, read_steps
 from .model import Model
@@ -149,6 +150,8 @@ class _Validation:
             self.report(f"{path}.rate", f"kind: poisson needs a rate such as '10 Hz', other kinds have none; {remedy}")
         elif drive.rate is not None:
             self.guard(f"{path}.rate", lambda: self._check_rate(drive))
+        if drive.sources is not None and drive.kind != "poisson":
+            self.report(f"{path}.sources", "only kind: poisson has sources in a channel; leave it out")
 
     def _check_rate(self, drive: Input) -> None:
         rate = drive.rate
@@ -161,9 +164,10 @@ class _Validation:
             raise UnitError("expected a rate >= 0; make it positive")
         if not isinstance(rate, Distribution):
             highest = float(scaled(rate).max()) if isinstance(rate, Array) else lower_bound(rate)
-            if highest * self.dt > 1:
-                found = f"rate times dt is {highest * self.dt:g} spikes per step"
-                raise UnitError(f"{found}, at most 1 is possible; lower one of them")
+            most = 1.0 if drive.sources is None else MAX_COUNT
+            if highest * self.dt * (drive.sources or 1) > most:
+                found = f"rate times dt is {highest * self.dt:g} spikes per step of a source"
+                raise UnitError(f"{found}, at most {most:g} are possible in a channel; lower one of them")
 
     def _check_history(self, name: str, population: Population) -> None:
         """``after_reset`` sees arrivals at a port only: a port that other pieces feed through ``adds`` alone is always 0 there."""

@@ -147,6 +147,8 @@ struct GivenRows : Input {
     }
 };
 
+constexpr int64_t DRIVE_CHUNK = 1024;
+
 // Counts drawn in the step in which they arrive: as many as there are entries above a uniform number in the channel's
 // table of tails, P(count >= 1), P(count >= 2), … One stream for each trial and each `chunk` of steps.
 struct DrawnRows : Input {
@@ -155,8 +157,8 @@ struct DrawnRows : Input {
     Numbers<int32_t> table;    // (channel,)
     int64_t chunk, chunks;
     size_t length;
-    DrawnRows(const std::string& name, size_t n, int64_t chunk, int64_t n_steps, int64_t n_trials)
-        : Input(n), keys(name + ".keys"), tails(name + ".tails"), table(name + ".table", n), chunk(chunk) {
+    DrawnRows(const std::string& name, size_t n, int64_t n_steps, int64_t n_trials)
+        : Input(n), keys(name + ".keys"), tails(name + ".tails"), table(name + ".table", n), chunk(DRIVE_CHUNK) {
         chunks = (n_steps + chunk - 1) / chunk;
         if (keys.size != size_t(2 * chunks * n_trials)) fail(3, "data/" + name + ".keys: wrong length");
         int32_t tables = 0;

@@ -14,11 +14,15 @@ import numpy as np
 from ..job import SPIKES
 from ..program import Pathway, PopulationStep
 from .to_brian2_names import local
-from .to_brian2_numbers import is_direct
+from .to_brian2_numbers import input_kind, is_direct
 from .to_brian2_population import EVERY
 
 if TYPE_CHECKING:
     from .to_brian2_network import JobNetwork
+
+
+_READERS = {"drawn": "DrawnRows", "numbers": "GivenRows<double>", "spikes": "GivenRows<uint8_t>"}
+"""How the program reads an input; see ``cortexsnn.h``."""
 
 
 class _Code:
@@ -90,9 +94,8 @@ class Compiled:
         network.groups[name] = group
         network.add(group)
         network.add_shift(name, group)
-        kind = "double" if rows.dtype.kind == "f" else "uint8_t"
         self.opening += [
-            f"{{ auto* input = new GivenRows<{kind}>({self._file(f'{name}.rows')}, {n}, {self.name}->n_steps, {self.name}->n_trials);",
+            f"{{ auto* input = new {_READERS[input_kind(rows)]}({self._file(f'{name}.rows')}, {n}, {self.name}->n_steps, {self.name}->n_trials);",
             f"  input->value = {self._array(group, local('value'))};"
             if sends == "values"
             else f"  input->spikes = {self._array(group, '_spikespace')};",

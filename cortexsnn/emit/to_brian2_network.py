@@ -16,7 +16,7 @@ import numpy as np
 from ..job import Job
 from ..program import Pathway, PopulationStep
 from .to_brian2_functions import functions
-from .to_brian2_names import local, translate
+from .to_brian2_names import LOCAL_STEP, local, translate
 from .to_brian2_numbers import edge_groups, emitted_name, value_delays, waiting, weights_of
 from .to_brian2_population import EVERY, PopulationNetwork
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..drive import Drive, PoissonDrive
 from ..expression import names
 from ..job import SPIKES, Job, initial_states
 from ..lower import effective_weight
@@ -79,6 +80,11 @@ def edge_groups(job: Job, pathway: Pathway) -> list[tuple[int, Any]]:
     return [(int(steps), np.flatnonzero(delay == steps)) for steps in np.unique(delay)[::-1]]
 
 
+def input_kind(rows: Drive) -> str:
+    """How an input is read: drawn while the program runs, or given as numbers or spikes."""
+    return "drawn" if isinstance(rows, PoissonDrive) else "numbers" if rows.dtype.kind == "f" else "spikes"
+
+
 def numbers(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
     """All numbers of a run by the names of their files."""
     found: dict[str, np.ndarray] = {}
@@ -90,7 +96,12 @@ def numbers(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
 def _numbers(job: Job) -> dict[str, np.ndarray]:
     found = {"times": np.array([job.n_steps, job.n_steps + gap(job), job.n_trials], np.int64)}
     for name, rows in job.drive.items():
-        found[f"{name}.rows"] = np.asarray(rows, np.float64 if rows.dtype.kind == "f" else np.uint8).reshape(-1)
+        if isinstance(rows, PoissonDrive):
+            found[f"{name}.rows.keys"] = rows.keys().reshape(-1)
+            found[f"{name}.rows.tails"] = rows.tails.reshape(-1)
+            found[f"{name}.rows.table"] = rows.table
+        else:
+            found[f"{name}.rows"] = np.asarray(rows, np.float64 if rows.dtype.kind == "f" else np.uint8).reshape(-1)
     for population in job.program.populations:
         for name, value in used_constants(job, population).items():
             found[f"{population.name}.constant.{name}"] = np.asarray(value, np.float64)
@@ -123,7 +134,7 @@ def _structure(job: Job, alone: bool) -> dict[str, Any]:
         "program": str(program),
         "always_inside": alone and job.n_trials == 1,
         "probes": {name: list(found) for name, found in sorted(job.probes.items())},
-        "drive": {name: rows.dtype.kind for name, rows in job.drive.items()},
+        "drive": {name: input_kind(rows) for name, rows in job.drive.items()},
         "per_neuron": {
             p.name: sorted(n for n, v in used_constants(job, p).items() if v.size > 1) for p in program.populations
         },

@@ -41,6 +41,7 @@ class Plain:
 
     def add_input(self, name: str) -> None:
         network, rows = self.network, self.job.drive[name]
+        rows = np.asarray(rows)
         padded = np.zeros((self.job.n_trials, self.period, rows.shape[2]))
         padded[:, : self.job.n_steps] = rows
         flat = np.concatenate([padded.reshape(self.total_steps, -1), np.zeros((1, rows.shape[2]))])

@@ -202,7 +202,7 @@ class Network(torch.nn.Module):
             drive[name] = rows.to(self._anchor) * self.training_data.input_units.get(name, 1.0)
             if not bool(torch.isfinite(drive[name]).all()):
                 raise InputError(f"inputs.{name}: NaN or infinity among the numbers; give finite ones")
-            if known[name].kind != "current" and not bool(((rows == 0) | (rows == 1)).all()):
+            if known[name].sends == "spikes" and not bool(((rows == 0) | (rows == 1)).all()):
                 raise InputError(
                     f"inputs.{name}: spikes are 0 or 1; for graded values declare the input with kind: current"
                 )
@@ -219,10 +219,10 @@ class Network(torch.nn.Module):
         start = state.step if state else 0
         for name, step in known.items():
             if name not in drive:
-                if step.kind != "poisson":
+                if step.kind not in ("poisson", "counts"):
                     raise InputError(f"inputs.{name}: nobody drives it; pass an array (step, trial, {step.size})")
-                drawn = [self.realisation.poisson(name, trial, start + n_steps)[start:] for trial in range(n_trials)]
-                drive[name] = torch.from_numpy(np.stack(drawn, axis=1)).to(self._anchor)
+                drawn = np.asarray(self.realisation.poisson_drive(name, n_trials, start + n_steps))[:, start:]
+                drive[name] = torch.from_numpy(drawn.transpose(1, 0, 2).copy()).to(self._anchor)
         return drive, n_steps, n_trials
 
     def _begin(self, drive: dict[str, torch.Tensor], n_steps: int, n_trials: int, state: State | None) -> _Run:
@@ -335,7 +335,7 @@ class Network(torch.nn.Module):
             name: replace(e, values=self.pathway(name).magnitude.detach().cpu().double().numpy().copy())
             for name, e in self.realisation.edges.items()
         }
-        return Realisation(self.realisation.seed, parameters, initial, edges, self.realisation.rates)
+        return replace(self.realisation, parameters=parameters, initial=initial, edges=edges)
 
     def override(self, population: str, values: Mapping[str, np.ndarray]) -> None:
         """Fix parameters of a population to other numbers, (1,) or (neuron,), in this network and what is made from it."""
@@ -478,10 +478,10 @@ class Network(torch.nn.Module):
 
 def run(job: Job, dtype: str = "float64") -> Traces:
     """Execute a job without gradients: exact in float64."""
-    realisation = Realisation(0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {})
+    realisation = Realisation(0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {}, frozenset())
     network = Network(job.program, realisation, Training((), {}, (), {}, None), getattr(torch, dtype))
     network.probes = {p: tuple(n for n in names if n != network.emitted_name(p)) for p, names in job.probes.items()}
-    drive = {name: torch.tensor(rows.transpose(1, 0, 2)) for name, rows in job.drive.items()}
+    drive = {name: torch.tensor(np.asarray(rows).transpose(1, 0, 2)) for name, rows in job.drive.items()}
     with torch.no_grad():
         outputs, _ = network(drive, n_steps=job.n_steps, n_trials=job.n_trials)
     traces = Traces()

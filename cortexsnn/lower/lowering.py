@@ -64,7 +64,7 @@ def lower(circuit: Circuit) -> StepProgram:
         name=circuit.name,
         dt=dt,
         inputs=tuple(
-            InputStep(n, d.n, d.kind, coherent_name(parse_unit(d.unit).dimension)) for n, d in circuit.inputs.items()
+            InputStep(n, d.n, "counts" if d.sources else d.kind, coherent_name(parse_unit(d.unit).dimension)) for n, d in circuit.inputs.items()
         ),
         populations=tuple(populations.values()),
         pathways=pathways,
@@ -196,7 +196,7 @@ def _pathway(
     emits, default = "spikes", None
     if source and source.output:
         emits, default = "values", source.output.target
-    elif drive and drive.kind == "current":
+    elif drive and (drive.kind == "current" or drive.sources is not None):
         emits, default = "values", "value"
     deliveries = []
     wanted: Mapping[str, str | None] = projection.deliver or {projection.port or "": default}

@@ -189,7 +189,7 @@ def input_name(network: Network) -> str:
         raise InputError(
             "readout: the circuit names none; add 'readout: name' of a graded population to train a classifier"
         )
-    names = [d.name for d in network.program.inputs if d.kind != "poisson"]
+    names = [d.name for d in network.program.inputs if d.kind not in ("poisson", "counts")]
     if len(names) != 1:
         raise InputError(f"inputs: a classifier takes exactly one, the circuit has {', '.join(names) or 'none'}")
     return names[0]
