@@ -63,7 +63,7 @@ def build(scale: float = 0.1, drive: Literal["poisson", "dc"] = "poisson", dt: s
     sizes = np.rint(SIZES * scale).astype(int)
     counts = np.rint(synapses() * scale * scale).astype(int)
     sources = np.rint(EXTERNAL * scale).astype(int)
-    psc, root = psc_pa(), float(np.sqrt(scale))
+    psc, root = psc_pa(), float(scale) ** 0.5
     currents = direct_currents(scale, drive)
     populations, inputs, projections = {}, {}, {}
     for i, post in enumerate(POPULATIONS):
@@ -71,7 +71,7 @@ def build(scale: float = 0.1, drive: Literal["poisson", "dc"] = "poisson", dt: s
             "size": int(sizes[i]),
             "neuron": "cell",
             "transmitter": "excitatory" if post.endswith("E") else "inhibitory",
-            "parameters": {"I_dc": f"{currents[i]!r} pA"},
+            "parameters": {"I_dc": f"{float(currents[i])!r} pA"},
         }
         if drive == "poisson":
             inputs[f"external_{post}"] = {
@@ -109,8 +109,13 @@ def build(scale: float = 0.1, drive: Literal["poisson", "dc"] = "poisson", dt: s
                 "refractory": "2 ms",
                 "method": "exact",
                 "parameters": {
-                    "tau_m": f"{TAU_MS} ms", "tau_s": f"{TAU_SYN_MS} ms", "C": f"{C_PF} pF", "E_L": "-65 mV", "theta": "-50 mV",
-                    "V_R": "-65 mV", "I_dc": "0 pA",
+                    "tau_m": f"{TAU_MS} ms",
+                    "tau_s": f"{TAU_SYN_MS} ms",
+                    "C": f"{C_PF} pF",
+                    "E_L": "-65 mV",
+                    "theta": "-50 mV",
+                    "V_R": "-65 mV",
+                    "I_dc": "0 pA",
                 },
                 "initial": {"v": {"distribution": "normal", "mean": "-58 mV", "std": "10 mV"}},
             }  # fmt: skip

@@ -5,6 +5,7 @@
 // the wrong length ends the program with code 3, a number that is not finite with code 4, a result that cannot be written
 // with code 5.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +16,28 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+// The vector forms of these functions in glibc's libmvec, for loops over cells: they round within a few units in the last
+// place, and take a fraction of the time. glibc declares them under -ffast-math alone, which would regroup sums.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#if __GLIBC_PREREQ(2, 35)
+#define CORTEXSNN_VECTOR(name) extern "C" __attribute__((__simd__("notinbranch"))) double name(double) noexcept;
+CORTEXSNN_VECTOR(exp)
+CORTEXSNN_VECTOR(expm1)
+CORTEXSNN_VECTOR(log)
+CORTEXSNN_VECTOR(log10)
+CORTEXSNN_VECTOR(log1p)
+CORTEXSNN_VECTOR(sin)
+CORTEXSNN_VECTOR(cos)
+CORTEXSNN_VECTOR(tan)
+CORTEXSNN_VECTOR(sinh)
+CORTEXSNN_VECTOR(cosh)
+CORTEXSNN_VECTOR(tanh)
+CORTEXSNN_VECTOR(atan)
+CORTEXSNN_VECTOR(asin)
+CORTEXSNN_VECTOR(acos)
+#endif
+#endif
 
 namespace cortexsnn {
 
@@ -64,6 +87,62 @@ void load(const std::string& name, std::vector<T>& to) {
     Numbers<T> file(name);
     to.assign(file.data, file.data + file.size);
     file.close_file();
+}
+
+// Signed weights from magnitudes: one of each edge, or one of all.
+inline void load_weights(const std::string& name, std::vector<double>& to, size_t n, double sign) {
+    Numbers<double> file(name, n);
+    to.resize(n);
+    for (size_t k = 0; k < n; k++) to[k] = sign * file.data[k];
+    file.close_file();
+}
+
+inline void load_weights(const std::string& name, double* to, size_t, double sign) {
+    load(name, to, 1);
+    *to *= sign;
+}
+
+// What Brian2's queue of a pathway prepares from vectors of edges and delays, from files and without spare room.
+// `spent` steps of each delay have passed when spikes enter the queue. Returns the number of edges.
+template <class Pathway>
+size_t fill_queue(Pathway& pathway, const std::string& name, int spent, double dt, int n_source, int n_target) {
+    Numbers<int32_t> pre(name + ".pre"), delay(name + ".delay");
+    const size_t n = pre.size;
+    if (delay.size != 1 && delay.size != n) fail(3, "data/" + name + ".delay: wrong length");
+    auto& queue = *pathway.queue[0];
+    pathway.Nsource = n_source, pathway.Ntarget = n_target;
+    int shortest = delay.data[0] - spent, longest = shortest;
+    for (size_t k = 1; k < delay.size; k++) {
+        const int steps = delay.data[k] - spent;
+        if (steps < shortest) shortest = steps;
+        if (steps > longest) longest = steps;
+    }
+    if (shortest < 0) fail(3, "data/" + name + ".delay: a delay shorter than a step");
+    const size_t kept = shortest == longest ? 1 : n;
+    queue.delays = new int[kept];
+    for (size_t k = 0; k < kept; k++) queue.delays[k] = delay.data[k] - spent;
+    std::vector<size_t> edges(n_source, 0);
+    for (size_t k = 0; k < n; k++) {
+        if (pre.data[k] < 0 || pre.data[k] >= n_source) fail(3, "data/" + name + ".pre: a cell that is not there");
+        edges[pre.data[k]]++;
+    }
+    queue.synapses.resize(n_source);
+    for (int i = 0; i < n_source; i++) queue.synapses[i].reserve(edges[i]);
+    for (size_t k = 0; k < n; k++) queue.synapses[pre.data[k]].push_back(int(k));
+    queue.dt = dt;
+    queue.ensure_delay(longest);
+    queue.scalar_delay = kept == 1;
+    pre.close_file();
+    delay.close_file();
+    return n;
+}
+
+// Cells at the end of edges, which the program writes to.
+inline void load_cells(const std::string& name, std::vector<int32_t>& to, size_t n, int cells) {
+    load(name, to);
+    if (to.size() != n) fail(3, "data/" + name + ": wrong length");
+    for (int32_t cell : to)
+        if (cell < 0 || cell >= cells) fail(3, "data/" + name + ": a cell that is not there");
 }
 
 // Results grow by appending; a full disk is noticed.
@@ -190,23 +269,28 @@ struct Delivery {
     double* port;
     Numbers<int32_t> pre, post;
     Numbers<double> weight;
+    double sign;
     bool own = true;           // edge k connects k to k
-    Delivery(const double* value, double* port, const std::string& name, const std::string& weights)
-        : value(value), port(port), pre(name + ".pre"), post(name + ".post", pre.size), weight(weights) {
-        if (weight.size != 1 && weight.size != pre.size) fail(3, "data/" + weights + ": wrong length");
-        for (size_t k = 0; k < pre.size && own; k++) own = pre.data[k] == int32_t(k) && post.data[k] == int32_t(k);
+    Delivery(const double* value, size_t n_pre, double* port, size_t n_post, const std::string& name, int k, double sign)
+        : value(value), port(port), pre(name + ".pre"), post(name + ".post", pre.size), weight(name + ".w" + std::to_string(k)), sign(sign) {
+        if (weight.size != 1 && weight.size != pre.size) fail(3, "data/" + name + ": wrong number of weights");
+        for (size_t e = 0; e < pre.size; e++) {
+            if (size_t(pre.data[e]) >= n_pre || size_t(post.data[e]) >= n_post) fail(3, "data/" + name + ": a cell that is not there");
+            own = own && pre.data[e] == int32_t(e) && post.data[e] == int32_t(e);
+        }
     }
     void operator()() const {
         const size_t n = pre.size;
         const double* __restrict v = value;
         double* __restrict to = port;
         const double* __restrict w = weight.data;
+        const double s = sign;
         if (own && weight.size == 1)
-            for (size_t k = 0; k < n; k++) to[k] += w[0] * v[k];
+            for (size_t k = 0; k < n; k++) to[k] += (s * w[0]) * v[k];
         else if (own)
-            for (size_t k = 0; k < n; k++) to[k] += w[k] * v[k];
+            for (size_t k = 0; k < n; k++) to[k] += (s * w[k]) * v[k];
         else
-            for (size_t k = 0; k < n; k++) to[post.data[k]] += (weight.size == 1 ? w[0] : w[k]) * v[pre.data[k]];
+            for (size_t k = 0; k < n; k++) to[post.data[k]] += (s * (weight.size == 1 ? w[0] : w[k])) * v[pre.data[k]];
     }
 };
 

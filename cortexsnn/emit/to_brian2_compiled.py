@@ -14,7 +14,7 @@ import numpy as np
 from ..job import SPIKES
 from ..program import Pathway, PopulationStep
 from .to_brian2_names import local
-from .to_brian2_numbers import input_kind, is_direct
+from .to_brian2_numbers import input_kind, is_direct, sign_in_program, spent
 from .to_brian2_population import EVERY
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Compiled:
         self.name = f"job{number}"
         self.opening: list[str] = [f"{self.name} = new Job({number}, {self._file('times')});"]
         self.hooks: dict[str, str] = {}
+        self.filled: set[str] = set()
         self.declared: list[str] = [f"static Job* {self.name};"]
         self._hook("begin", "start", 0, f"local_step<{number}> = {self.name}->begin();")
         self._hook("end", "record", 0, f"{self.name}->end();")
@@ -142,35 +143,39 @@ class Compiled:
         if not is_direct(self.job, pathway) or self.job.edges[pathway.name].pre.size == 0:
             return False
         value = self._array(self.network.groups[pathway.pre], local("value"))
+        pre, post = (self.job.program.size(name) for name in (pathway.pre, pathway.post))
         for k, delivery in enumerate(pathway.deliveries):
             name = f"{self.name}_{pathway.name}_{k}"
             port = self._array(self.network.groups[pathway.post], local(delivery.port))
             self.declared.append(f"static Delivery* deliver_{name};")
-            files = f"{self._file(f'{pathway.name}.0')}, {self._file(f'{pathway.name}.0.w{k}')}"
-            self.opening.append(f"deliver_{name} = new Delivery({value}, {port}, {files});")
+            file = self._file(f"{pathway.name}.0")
+            made = f"new Delivery({value}, {pre}, {port}, {post}, {file}, {k}, {sign_in_program(delivery)})"
+            self.opening.append(f"deliver_{name} = {made};")
             call = f"if (local_step<{self.number}> >= 0) (*deliver_{name})();"
             self._hook(f"deliver_{pathway.name}_{k}", "arrivals", len(self.network.objects), call)
         return True
 
     def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int, weights: list[np.ndarray]) -> None:
         synapses._connect_called = True  # the program reads its edges itself
-        key = f"{pathway.name}.{delay}"
-        pre, post = (self._array(synapses, f"_synaptic_{end}") for end in ("pre", "post"))
+        synapses.go.delay = 0 * self.b2.ms  # so does the queue its delays, and Brian2 must not prepare it
+        self.filled.add(f"{synapses.go.name}_push_spikes")
+        file = f"{pathway.name}.{delay}"
+        n_pre, n_post = (self.job.program.size(name) for name in (pathway.pre, pathway.post))
+        dt = f"{self.job.program.dt!r}e-3"
+        queue = f"fill_queue(brian::{synapses.go.name}, {self._file(file)}, {spent(self.job, pathway)}, {dt}, {n_pre}, {n_post})"
+        post, file_of_post = self._array(synapses, "_synaptic_post"), self._file(f"{file}.post")
         self.opening += [
-            f"load({self._file(f'{key}.pre')}, {pre});",
-            f"load({self._file(f'{key}.post')}, {post});",
-            f"{self._array(synapses, 'N')}[0] = {pre}.size();",
+            f"{{ const size_t n = {queue};",
+            f"  {self._array(synapses, 'N')}[0] = int32_t(n);",
+            f"  load_cells({file_of_post}, {post}, n, {n_post});",
         ]
-        for k, weight in enumerate(weights):
-            array = self._array(synapses, f"w{k}")
-            file = self._file(f"{key}.w{k}")
-            self.opening.append(f"load({file}, {array}{', 1' if weight.size == 1 else ''});")
-
-    def set_delay(self, synapses: Any, number: str, steps: np.ndarray) -> None:
-        if steps.size == 1:
-            synapses.go.delay = 0 * self.b2.ms  # one number for all: replaced by that of the file
-        array, file = self._array(synapses.go, "delay"), self._file(f"{number}.delay")
-        self.opening.append(f"load({file}, {array});")
+        if any(d.factor for d in pathway.deliveries):
+            pre, file_of_pre = self._array(synapses, "_synaptic_pre"), self._file(f"{file}.pre")
+            self.opening.append(f"  load_cells({file_of_pre}, {pre}, n, {n_pre});")
+        for k, delivery in enumerate(pathway.deliveries):
+            array, numbers = self._array(synapses, f"w{k}"), self._file(f"{file}.w{k}")
+            self.opening.append(f"  load_weights({numbers}, {array}, n, {sign_in_program(delivery)});")
+        self.opening.append("}")
 
     def add_monitors(self, group: Any, population: PopulationStep, probed: tuple[str, ...]) -> None:
         for name in probed:
@@ -192,6 +197,7 @@ def sources(supplies: list[Compiled]) -> tuple[str, str]:
     first = supplies[0].name
     lines = [
         '#include "objects.h"',
+        '#include "synapses_classes.h"',
         '#include "hooks.h"',
         "using namespace cortexsnn;",
         *(line for supply in supplies for line in supply.declared),

@@ -18,7 +18,7 @@ _ARGUMENTS |= {"clip": (("float", "x"), ("float", "low"), ("float", "high"))}
 _ANY_FLOAT = (("float", "x"),)
 _CPP = {
     "where": "c ? a : b",
-    "exprel": "std::fabs(x) < 1e-16 ? 1.0 : std::expm1(x)/x",
+    "exprel": "x == 0.0 ? 1.0 : std::expm1(x == 0.0 ? 1.0 : x)/x",
     "int": "std::trunc(x)",
     "sign": "x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : 0.0",
     "clip": "x > high || low > high ? high : x < low ? low : x",

@@ -17,7 +17,7 @@ from ..job import Job
 from ..program import Pathway, PopulationStep
 from .to_brian2_functions import functions
 from .to_brian2_names import LOCAL_STEP, local, translate
-from .to_brian2_numbers import edge_groups, emitted_name, value_delays, waiting, weights_of
+from .to_brian2_numbers import edge_groups, emitted_name, value_delays, weights_of
 from .to_brian2_population import EVERY, PopulationNetwork
 
 _STAGE_SLOTS = ("arrive", "clear", "reduce", "reduced", "update", "threshold", "deliver", "reset")
@@ -60,8 +60,6 @@ class Supply(Protocol):
         ...
 
     def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int, weights: list[np.ndarray]) -> None: ...
-
-    def set_delay(self, synapses: Any, number: str, steps: np.ndarray) -> None: ...
 
     def add_monitors(self, group: Any, population: PopulationStep, probed: tuple[str, ...]) -> None: ...
 
@@ -146,7 +144,6 @@ class JobNetwork:
         self.supply.connect(synapses, pathway, chosen, delay, weights)
         synapses.go.when = "arrivals" if pathway.stage is None else f"stage{pathway.stage}_deliver"
         synapses.go.order = len(self.objects)  # as declared
-        self.supply.set_delay(synapses, f"{pathway.name}.{delay}", waiting(self.job, pathway))
         self.add(synapses)
 
     def _edge_name(self, pathway: Pathway, name: str, delay: int) -> str:

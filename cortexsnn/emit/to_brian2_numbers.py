@@ -5,7 +5,7 @@ Names of numbers are files of the program's ``data`` folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..drive import Drive, PoissonDrive
 from ..expression import names
 from ..job import SPIKES, Job, initial_states
 from ..lower import effective_weight
-from ..program import Pathway, PopulationStep, StepProgram
+from ..program import Delivery, Pathway, PopulationStep, StepProgram
 from ..realise import Edges
 
 
@@ -53,14 +53,33 @@ def weights_of(job: Job, pathway: Pathway) -> list[np.ndarray]:
     return [effective_weight(edges, d, job.constants[pathway.post]) for d in pathway.deliveries]
 
 
+def spent(job: Job, pathway: Pathway) -> int:
+    """Steps of delay that have passed when spikes enter a queue: those of a population wait for the arrivals of the next step."""
+    from_population = pathway.pre in {p.name for p in job.program.populations}
+    return 1 if pathway.emits == "spikes" and from_population and pathway.stage is None else 0
+
+
 def waiting(job: Job, pathway: Pathway) -> np.ndarray:
-    """Steps that spikes spend in a queue, (edge,) or (1,): those of a population wait in the slot of arrivals for the next
-    step, so one step of delay is already spent. Values wait in registers, not in a queue."""
+    """Steps that spikes spend in a queue, (edge,) or (1,). Values wait in registers, not in a queue."""
     if pathway.emits == "values":
         return np.zeros(1, np.int32)
-    from_population = pathway.pre in {p.name for p in job.program.populations}
-    steps = job.edges[pathway.name].delay - (1 if from_population and pathway.stage is None else 0)
-    return steps if steps.size > 1 and (steps != steps[0]).any() else steps[:1]
+    return job.edges[pathway.name].delay - spent(job, pathway)
+
+
+def sign_in_program(delivery: Delivery) -> float:
+    """What a compiled program multiplies the weights of a file with."""
+    return float(delivery.sign) if delivery.scale is None else 1.0
+
+
+def _weights_for_program(job: Job, pathway: Pathway) -> list[np.ndarray]:
+    """Magnitudes as they were drawn where the program needs nothing but their sign, so that they need not be written again."""
+    edges = job.edges[pathway.name]
+    found = []
+    for delivery in pathway.deliveries:
+        plain = delivery.scale is None
+        raw = edges.values if edges.index is None else edges.weight
+        found.append(raw if plain else effective_weight(edges, delivery, job.constants[pathway.post]))
+    return found
 
 
 def is_direct(job: Job, pathway: Pathway) -> bool:
@@ -85,42 +104,45 @@ def input_kind(rows: Drive) -> str:
     return "drawn" if isinstance(rows, PoissonDrive) else "numbers" if rows.dtype.kind == "f" else "spikes"
 
 
-def numbers(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
-    """All numbers of a run by the names of their files."""
-    found: dict[str, np.ndarray] = {}
+def numbers(jobs: Sequence[Job]) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and contents of all files that a compiled program reads."""
     for k, job in enumerate(jobs):
-        found |= {f"j{k}.{name}": values for name, values in _numbers(job).items()}
-    return found
+        yield from ((f"j{k}.{name}", values) for name, values in _numbers(job))
 
 
-def _numbers(job: Job) -> dict[str, np.ndarray]:
-    found = {"times": np.array([job.n_steps, job.n_steps + gap(job), job.n_trials], np.int64)}
+def _numbers(job: Job) -> Iterator[tuple[str, np.ndarray]]:
+    yield "times", np.array([job.n_steps, job.n_steps + gap(job), job.n_trials], np.int64)
     for name, rows in job.drive.items():
         if isinstance(rows, PoissonDrive):
-            found[f"{name}.rows.keys"] = rows.keys().reshape(-1)
-            found[f"{name}.rows.tails"] = rows.tails.reshape(-1)
-            found[f"{name}.rows.table"] = rows.table
+            yield f"{name}.rows.keys", rows.keys()
+            yield f"{name}.rows.tails", rows.tails
+            yield f"{name}.rows.table", rows.table
         else:
-            found[f"{name}.rows"] = np.asarray(rows, np.float64 if rows.dtype.kind == "f" else np.uint8).reshape(-1)
+            yield f"{name}.rows", rows.astype(np.float64 if rows.dtype.kind == "f" else np.uint8, copy=False)
     for population in job.program.populations:
         for name, value in used_constants(job, population).items():
-            found[f"{population.name}.constant.{name}"] = np.asarray(value, np.float64)
+            yield f"{population.name}.constant.{name}", value
         for name, value in initial_states(job, population).items():
-            found[f"{population.name}.initial.{name}"] = np.asarray(value, np.float64)
+            yield f"{population.name}.initial.{name}", value
         for name in job.probes.get(population.name, ()):
             if name != SPIKES:
-                found[f"{population.name}.probe.{name}.cells"] = np.zeros(0, np.int32)
+                yield f"{population.name}.probe.{name}.cells", np.zeros(0, np.int32)
     for pathway in job.program.pathways:
-        edges, weights = job.edges[pathway.name], weights_of(job, pathway)
-        for delay, chosen in edge_groups(job, pathway):
-            key = f"{pathway.name}.{delay}"
-            found[f"{key}.pre"] = np.asarray(edges.pre[chosen], np.int32)
-            found[f"{key}.post"] = np.asarray(edges.post[chosen], np.int32)
-            for k, weight in enumerate(weights):
-                found[f"{key}.w{k}"] = np.asarray(weight if weight.size == 1 else weight[chosen], np.float64)
-            if not is_direct(job, pathway):
-                found[f"{key}.delay"] = waiting(job, pathway) * (job.program.dt * 1e-3)
-    return found
+        yield from _edge_numbers(job, pathway)
+
+
+def _edge_numbers(job: Job, pathway: Pathway) -> Iterator[tuple[str, np.ndarray]]:
+    edges = job.edges[pathway.name]
+    for delay, chosen in edge_groups(job, pathway):
+        name = f"{pathway.name}.{delay}"
+        yield f"{name}.pre", edges.pre[chosen]
+        yield f"{name}.post", edges.post[chosen]
+        for k, weight in enumerate(_weights_for_program(job, pathway)):
+            yield f"{name}.w{k}", weight if weight.size == 1 else weight[chosen]
+        if pathway.emits == "spikes":
+            yield f"{name}.delay", edges.delay
+        elif not is_direct(job, pathway):
+            yield f"{name}.delay", np.zeros(1, np.int32)
 
 
 def structure(jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -146,7 +168,6 @@ def _edge_structure(job: Job, pathway: Pathway) -> dict[str, Any]:
     edges: Edges = job.edges[pathway.name]
     return {
         "none": edges.pre.size == 0,
-        "shared": [w.size == 1 for w in weights_of(job, pathway)],
-        "one_delay": waiting(job, pathway).size == 1,
+        "shared": [w.size == 1 for w in _weights_for_program(job, pathway)],
         "value_delays": [d for d, _ in edge_groups(job, pathway)] if pathway.emits == "values" else [],
     }

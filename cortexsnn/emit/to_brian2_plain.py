@@ -12,7 +12,7 @@ import numpy as np
 from ..job import SPIKES, Events, Traces, numerical_error
 from ..program import Pathway, PopulationStep
 from .to_brian2_names import LOCAL_STEP, local
-from .to_brian2_numbers import gap
+from .to_brian2_numbers import gap, waiting
 from .to_brian2_population import EVERY
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ class Plain:
         synapses.connect(i=edges.pre[chosen], j=edges.post[chosen])
         for k, weight in enumerate(weights):
             setattr(synapses, f"w{k}", float(weight[0]) if weight.size == 1 else weight[chosen])
-
-    def set_delay(self, synapses: Any, number: str, steps: np.ndarray) -> None:
+        steps = waiting(self.job, pathway)
         if steps.any():
             times = (steps * self.job.program.dt) * self.b2.ms
             synapses.go.delay = times if times.size > 1 else times[0]

@@ -36,7 +36,9 @@ class PopulationNetwork:
         """Ports that nothing reads after the update: they are emptied with it, which saves a pass over the cells."""
         p = self.population
         late = [s.expression for s in (*p.reset, *p.after_reset)] + [t for t in (p.threshold, p.distance) if t]
-        factors = [d.factor for q in self.program.pathways if p.name in (q.pre, q.post) for d in q.deliveries if d.factor]
+        factors = [
+            d.factor for q in self.program.pathways if p.name in (q.pre, q.post) for d in q.deliveries if d.factor
+        ]
         read = set().union(*(names(text) for text in (*late, *factors)))
         read |= {name.removesuffix("_post") for name in read}
         return {port for port in p.ports if port not in read and port not in self.probed}
@@ -132,7 +134,10 @@ class PopulationNetwork:
             f"{self.stage}_update": "\n".join(u for u in update if u),
             "finish": block(p.after_reset, dt),
             "empty": "\n".join(
-                [*self.parent.supply.finite_code(group, p), *(f"{local(n)} = 0" for n in p.ports if n not in self.early)]
+                [
+                    *self.parent.supply.finite_code(group, p),
+                    *(f"{local(n)} = 0" for n in p.ports if n not in self.early),
+                ]
             ),
         }
         for slot, code in sections.items():

@@ -10,7 +10,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import metadata, resources
@@ -28,8 +28,12 @@ from .to_brian2_network import JobNetwork, schedule
 from .to_brian2_numbers import numbers, structure
 from .to_brian2_session import brian_session
 
-EXACT_FLAGS = ("-w", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-std=c++17")
-"""No fast-math and no fused multiply-add: sums and products round as in numpy."""
+EXACT_FLAGS = (
+    "-w", "-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+    "--param", "vect-max-version-for-alias-checks=1000",
+)  # fmt: skip
+"""No fast-math and no fused multiply-add: sums and products round as in numpy. The loops of a population touch more arrays than
+the compiler would by default check for overlap, and would not be vectorised."""
 _INPUTS_CHANGED, _NOT_FINITE, _NOT_WRITTEN = 3, 4, 5
 """Exit codes of ``cortexsnn.h``."""
 
@@ -111,6 +115,12 @@ def generate(jobs: Sequence[Job], folder: Path) -> None:
                 lines = arguments[1]
                 run_line = next(k for k, line in enumerate(lines) if ".run(" in line)
                 lines[run_line] = f"{arguments[0].name}.run(cortexsnn_duration(), NULL, 10.0);"
+        filled = set().union(*(supply.filled for supply in supplies))
+        b2.device.main_queue[:] = [
+            (kind, arguments)
+            for kind, arguments in b2.device.main_queue
+            if not (kind == "before_run_code_object" and arguments[0].name in filled)
+        ]
         b2.device.build(directory=str(folder), compile=False, run=False, clean=False, with_output=False)
 
 
@@ -126,7 +136,7 @@ def compile_program(folder: Path) -> None:
     _compiler(folder, [*flags, "-x", "c++-header", "objects.h", "-o", "objects.h.gch"])
     units = sorted(folder.rglob("*.cpp"), key=lambda path: -path.stat().st_size)
     # The lists of all arrays in objects.cpp run once: optimising them would take longer than everything else.
-    slow = "#pragma GCC optimize(\"O0\")\n"
+    slow = '#pragma GCC optimize("O0")\n'
     objects = folder / "objects.cpp"
     objects.write_text(slow + objects.read_text())
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -147,8 +157,10 @@ def _compiler(folder: Path, arguments: list[str]) -> None:
     found = subprocess.run(["g++", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if found.returncode:
         said = next((line for line in found.stderr.splitlines() if "rror" in line or "space" in line), found.stderr)
-        remedy = "free some space, or name another folder in CORTEXSNN_CACHE" if "space" in found.stderr else (
-            "this is an error of the package or of the compiler; please report it"
+        remedy = (
+            "free some space, or name another folder in CORTEXSNN_CACHE"
+            if "space" in found.stderr
+            else ("this is an error of the package or of the compiler; please report it")
         )
         raise EngineError(f"g++ failed: {said.strip()[:300]}; {remedy}")
 
@@ -164,15 +176,27 @@ def execute(program: Path, jobs: Sequence[Job]) -> list[Traces]:
         return [_traces(folder / "results", k, job) for k, job in enumerate(jobs)]
 
 
-def write_numbers(folder: Path, given: dict[str, np.ndarray]) -> None:
-    """Files that the program reads."""
+def write_numbers(folder: Path, given: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Files that the program reads; what lies in a file already is linked."""
     data = folder / "data"
     data.mkdir()
     try:
-        for name, values in given.items():
-            np.ascontiguousarray(values).tofile(data / name)
+        for name, values in given:
+            path = _file_of(values)
+            if path is not None:
+                (data / name).symlink_to(path)
+            else:
+                np.ascontiguousarray(values).tofile(data / name)
     except OSError as error:
         raise EngineError(f"{data}: cannot be written ({error.strerror}); free some space, or set TMPDIR") from None
+
+
+def _file_of(values: np.ndarray) -> Path | None:
+    """The file that holds these numbers and nothing else."""
+    if not isinstance(values, np.memmap) or values.filename is None or not values.flags.c_contiguous:
+        return None
+    path = Path(values.filename)
+    return path if path.is_file() and path.stat().st_size == values.nbytes else None
 
 
 def _run(main: Path, folder: Path, jobs: Sequence[Job]) -> None:
@@ -197,9 +221,7 @@ def _run(main: Path, folder: Path, jobs: Sequence[Job]) -> None:
             raise
     if bad:
         job, population, variable, neuron, step, value = bad
-        raise numerical_error(
-            jobs[int(job)].program, population, variable, int(neuron), int(step), float(value)
-        )
+        raise numerical_error(jobs[int(job)].program, population, variable, int(neuron), int(step), float(value))
     if process.returncode:
         said = " ".join(errors.read_text(errors="replace").split())[-300:]
         reason = f"signal {-process.returncode}" if process.returncode < 0 else f"code {process.returncode}"
@@ -219,5 +241,3 @@ def _traces(results: Path, number: int, job: Job) -> Traces:
                 found.values[name][variable] = values.reshape(job.n_trials, job.n_steps, -1)
     return found
 
-
-Builder = Callable[[Path], None]

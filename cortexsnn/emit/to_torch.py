@@ -478,7 +478,9 @@ class Network(torch.nn.Module):
 
 def run(job: Job, dtype: str = "float64") -> Traces:
     """Execute a job without gradients: exact in float64."""
-    realisation = Realisation(0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {}, frozenset())
+    realisation = Realisation(
+        0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {}, frozenset()
+    )
     network = Network(job.program, realisation, Training((), {}, (), {}, None), getattr(torch, dtype))
     network.probes = {p: tuple(n for n in names if n != network.emitted_name(p)) for p, names in job.probes.items()}
     drive = {name: torch.tensor(np.asarray(rows).transpose(1, 0, 2)) for name, rows in job.drive.items()}

@@ -64,7 +64,8 @@ def lower(circuit: Circuit) -> StepProgram:
         name=circuit.name,
         dt=dt,
         inputs=tuple(
-            InputStep(n, d.n, "counts" if d.sources else d.kind, coherent_name(parse_unit(d.unit).dimension)) for n, d in circuit.inputs.items()
+            InputStep(n, d.n, "counts" if d.sources else d.kind, coherent_name(parse_unit(d.unit).dimension))
+            for n, d in circuit.inputs.items()
         ),
         populations=tuple(populations.values()),
         pathways=pathways,

@@ -51,7 +51,7 @@ def test_redrawn_spikes_keep_their_rate(job: Job) -> None:
     """Within five standard errors of a binomial count; a share of 0 changes nothing."""
     for share in (0.0, 1.0):
         for name, rows in redrawn_spikes(job, share, 1).drive.items():
-            own = job.drive[name]
+            own = np.asarray(job.drive[name])
             assert abs(int(rows.sum()) - int(own.sum())) <= 5 * np.sqrt(own.sum())
             assert (share == 0) == bool((rows == own).all())
 

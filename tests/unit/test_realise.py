@@ -115,7 +115,7 @@ def test_another_projection_or_more_cells_redraw_nothing() -> None:
     plain["projections"]["extra"] = {**plain["projections"]["I_E"], "delay": "5 ms"}
     plain["populations"]["M"] = {**plain["populations"]["M"], "shape": [5, 4, 4]}
     after = realise(cx.validate(cx.Circuit(**plain)), 5)
-    assert same(before, Realisation(5, {}, {}, {n: after.edges[n] for n in before.edges}, {}))
+    assert same(before, Realisation(5, {}, {}, {n: after.edges[n] for n in before.edges}, {}, frozenset()))
 
 
 def test_a_growing_population_keeps_the_parameters_of_its_first_cells() -> None:
