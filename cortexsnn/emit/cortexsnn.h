@@ -168,23 +168,25 @@ struct Results {
 struct Philox {
     uint64_t key[2];
 
-    void block(uint64_t counter, uint64_t out[4]) const {
-        uint64_t c0 = counter, c1 = 0, c2 = 0, c3 = 0, k0 = key[0], k1 = key[1];
+    // Blocks `counter` to `counter + 3`, four numbers each; several at a time keep the multiplier busy.
+    void blocks(uint64_t counter, uint64_t* out) const {
+        uint64_t c0[4], c1[4] = {0, 0, 0, 0}, c2[4] = {0, 0, 0, 0}, c3[4] = {0, 0, 0, 0}, k0 = key[0], k1 = key[1];
+        for (int i = 0; i < 4; i++) c0[i] = counter + i;
         for (int round = 0; round < 10; round++) {
-            const unsigned __int128 p0 = (unsigned __int128)c0 * 0xD2E7470EE14C6C93ULL;
-            const unsigned __int128 p1 = (unsigned __int128)c2 * 0xCA5A826395121157ULL;
-            c0 = uint64_t(p1 >> 64) ^ c1 ^ k0;
-            c1 = uint64_t(p1);
-            c2 = uint64_t(p0 >> 64) ^ c3 ^ k1;
-            c3 = uint64_t(p0);
+            for (int i = 0; i < 4; i++) {
+                const unsigned __int128 p0 = (unsigned __int128)c0[i] * 0xD2E7470EE14C6C93ULL;
+                const unsigned __int128 p1 = (unsigned __int128)c2[i] * 0xCA5A826395121157ULL;
+                c0[i] = uint64_t(p1 >> 64) ^ c1[i] ^ k0;
+                c1[i] = uint64_t(p1);
+                c2[i] = uint64_t(p0 >> 64) ^ c3[i] ^ k1;
+                c3[i] = uint64_t(p0);
+            }
             k0 += 0x9E3779B97F4A7C15ULL;
             k1 += 0xBB67AE8584CAA73BULL;
         }
-        out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+        for (int i = 0; i < 4; i++) out[4 * i] = c0[i], out[4 * i + 1] = c1[i], out[4 * i + 2] = c2[i], out[4 * i + 3] = c3[i];
     }
 };
-
-inline double unit_interval(uint64_t bits) { return double(bits >> 11) * (1.0 / 9007199254740992.0); }
 
 // Step within the trial of job J; -1 outside of any trial.
 template <int J>
@@ -231,31 +233,37 @@ constexpr int64_t DRIVE_CHUNK = 1024;
 // Counts drawn in the step in which they arrive: as many as there are entries above a uniform number in the channel's
 // table of tails, P(count >= 1), P(count >= 2), … One stream for each trial and each `chunk` of steps.
 struct DrawnRows : Input {
-    Numbers<uint64_t> keys;    // (trial, chunk, 2)
-    Numbers<double> tails;     // (table, length)
-    Numbers<int32_t> table;    // (channel,)
+    Numbers<uint64_t> keys;                // (trial, chunk, 2)
+    Numbers<int32_t> table;                // (channel,)
+    std::vector<uint64_t> below;           // (table, length): tails as bounds of the 53 bits of a uniform number
+    std::vector<uint64_t> bits;
     int64_t chunk, chunks;
     size_t length;
     DrawnRows(const std::string& name, size_t n, int64_t n_steps, int64_t n_trials)
-        : Input(n), keys(name + ".keys"), tails(name + ".tails"), table(name + ".table", n), chunk(DRIVE_CHUNK) {
+        : Input(n), keys(name + ".keys"), table(name + ".table", n), bits(n + 32), chunk(DRIVE_CHUNK) {
         chunks = (n_steps + chunk - 1) / chunk;
         if (keys.size != size_t(2 * chunks * n_trials)) fail(3, "data/" + name + ".keys: wrong length");
-        int32_t tables = 0;
+        int32_t tables = 1;
         for (size_t i = 0; i < n; i++) tables = table.data[i] >= tables ? table.data[i] + 1 : tables;
-        length = tables ? tails.size / tables : 0;
-        if (length * tables != tails.size) fail(3, "data/" + name + ".tails: wrong length");
+        Numbers<double> tails(name + ".tails");
+        length = tails.size / tables;
+        if (!length || length * tables != tails.size) fail(3, "data/" + name + ".tails: wrong length");
+        for (size_t k = 0; k < tails.size; k++) below.push_back(uint64_t(std::ceil(tails.data[k] * 9007199254740992.0)));
+        tails.close_file();
     }
     void row(int64_t trial, int64_t step) override {
         const uint64_t* key = keys.data + 2 * (trial * chunks + step / chunk);
         const Philox random{{key[0], key[1]}};
-        uint64_t draw = uint64_t(step % chunk) * n, bits[4], counter = 0;
+        const uint64_t first = uint64_t(step % chunk) * n;
+        // Number m of a stream is entry m % 4 of block m / 4 + 1.
+        for (uint64_t made = 0; made < n + first % 4; made += 16) random.blocks(first / 4 + 1 + made / 4, bits.data() + made);
+        const uint64_t* draw = bits.data() + first % 4;
         int32_t spiking = 0;
-        for (size_t i = 0; i < n; i++, draw++) {
-            if (draw / 4 + 1 != counter) random.block(counter = draw / 4 + 1, bits);
-            const double u = unit_interval(bits[draw % 4]);
-            const double* tail = tails.data + table.data[i] * length;
+        for (size_t i = 0; i < n; i++) {
+            const uint64_t* bound = below.data() + table.data[i] * length;
+            const uint64_t u = draw[i] >> 11;
             size_t count = 0;
-            while (count < length && u < tail[count]) count++;
+            while (count < length && u < bound[count]) count++;
             if (value) value[i] = double(count);
             else if (count) spikes[spiking++] = int32_t(i);
         }

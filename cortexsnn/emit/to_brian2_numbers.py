@@ -84,7 +84,7 @@ def _weights_for_program(job: Job, pathway: Pathway) -> list[np.ndarray]:
 
 def is_direct(job: Job, pathway: Pathway) -> bool:
     """Whether values of an input reach a port as they are, so that a plain loop over the edges delivers them."""
-    plain = pathway.emits == "values" and not any(d.factor for d in pathway.deliveries)
+    plain = pathway.emits == "values" and all(d.factor == "value" for d in pathway.deliveries)
     return plain and pathway.pre in job.drive and not job.edges[pathway.name].delay.any()
 
 
