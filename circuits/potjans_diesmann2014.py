@@ -118,7 +118,7 @@ def build(scale: float = 0.1, drive: Literal["poisson", "dc"] = "poisson", dt: s
                     "I_dc": "0 pA",
                 },
                 "initial": {"v": {"distribution": "normal", "mean": "-58 mV", "std": "10 mV"}},
-            }  # fmt: skip
+            }
         },
         populations=populations,
         inputs=inputs,

@@ -155,11 +155,17 @@ def _common(a: xr.DataTree, b: xr.DataTree) -> list[str]:
     return [*names, SPIKES] if events(a) is not None and events(b) is not None else names
 
 
+def _rows(values: xr.DataArray) -> np.ndarray:
+    """(trial, step, cell); a sum over the population is one cell."""
+    found = values.transpose("trial", "step", ...).values
+    return found if found.ndim == 3 else found[..., None]
+
+
 def _compare_values(
     name: str, variable: str, a: xr.DataTree, b: xr.DataTree, tolerance: float
 ) -> tuple[dict[str, object], Difference | None, Difference | None]:
     """A row of the table, the first place outside the tolerance, the first that is not identical."""
-    x, y = (node[variable].transpose("trial", "step", "neuron").values for node in (a, b))
+    x, y = (_rows(node[variable]) for node in (a, b))
     with np.errstate(invalid="ignore"):
         same = (x == y) | (np.isnan(x) & np.isnan(y))
         gap = np.where(same, 0.0, np.abs(x - y))

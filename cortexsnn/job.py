@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .drive import Drive
-from .errors import InputError, NumericalError, unknown
+from .errors import NumericalError
 from .lower import Constants
 from .program import PopulationStep, StepProgram
 from .realise import Edges
@@ -22,7 +22,8 @@ class Job:
     """One run of a program.
 
     drive : input -> (trial, step, channel), numbers in coherent units or spikes; all inputs are present
-    probes : population -> names to record; "spikes" and "distance" beside states, ports and the output
+    probes : population -> names to record; "spikes" and "distance" beside states, ports, the output, and sums over them
+    cells : population -> name -> int32, cells of those that are not recorded of all
     """
 
     program: StepProgram
@@ -33,6 +34,7 @@ class Job:
     probes: Mapping[str, tuple[str, ...]]
     n_trials: int
     n_steps: int
+    cells: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,43 +63,10 @@ class Events:
 
 @dataclass
 class Traces:
-    """What was recorded. ``spikes``: population -> Events; ``values``: population -> name -> (trial, step, neuron)."""
+    """What was recorded. ``spikes``: population -> Events; ``values``: population -> name -> (trial, step, neuron), or (trial, step) for sums."""
 
     spikes: dict[str, Events] = field(default_factory=dict)
     values: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-
-
-def probe_names(population: PopulationStep) -> tuple[str, ...]:
-    """Everything that can be recorded of a population."""
-    names = [n for n in population.states if n != "refractory_left"] + list(population.ports)
-    if population.output:
-        names.append(population.output.target)
-    return (*names, SPIKES, DISTANCE) if population.threshold else tuple(names)
-
-
-def check_probes(program: StepProgram, probes: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-    """Probes of a user as tuples of known names.
-
-    Raises
-    ------
-    InputError
-        An unknown population or variable; lists the known ones.
-    """
-    if not isinstance(probes, Mapping):
-        raise InputError(f"probes: expected a mapping such as {{'E': ['spikes', 'v']}}, got {type(probes).__name__}")
-    checked = {}
-    for name, wanted in probes.items():
-        if name not in {p.name for p in program.populations}:
-            raise InputError(f"probes: {unknown('population', name, [p.name for p in program.populations])}")
-        if not isinstance(wanted, Iterable):
-            raise InputError(f"probes.{name}: expected a list of names, got {wanted!r:.60}")
-        variables = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-        known = probe_names(program.population(name))
-        for variable in variables:
-            if variable not in known:
-                raise InputError(f"probes.{name}: {unknown('variable', variable, known)}")
-        checked[name] = tuple(dict.fromkeys(variables))
-    return checked
 
 
 def numerical_error(

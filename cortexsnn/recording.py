@@ -19,6 +19,7 @@ from .errors import CheckpointError, InputError
 from .job import SPIKES as SPIKES
 from .job import Events as Events
 from .job import Job, Traces
+from .probes import split
 from .program import PopulationStep
 
 DENSE_LIMIT = 200_000_000
@@ -71,8 +72,15 @@ def _dataset(job: Job, population: PopulationStep, traces: Traces, shape: tuple[
     )
     data: dict[str, Any] = {}
     for name, values in traces.values.get(population.name, {}).items():
-        unit = population.unit(name)
-        data[name] = xr.DataArray(values, dims=("trial", "step", "neuron"), attrs={"units": unit})
+        attrs = {"units": population.unit(split(name)[1])}
+        chosen = job.cells.get(population.name, {}).get(name)
+        if values.ndim == 2:
+            data[name] = xr.DataArray(values, dims=("trial", "step"), attrs=attrs)
+        elif chosen is None:
+            data[name] = xr.DataArray(values, dims=("trial", "step", "neuron"), attrs=attrs)
+        else:  # its own dimension, beside variables of all cells
+            axis = f"{name}_neuron"
+            data[name] = xr.DataArray(values, dims=("trial", "step", axis), coords={axis: chosen}, attrs=attrs)
     if population.name in traces.spikes:
         data |= _spikes(traces.spikes[population.name], job.n_trials, job.n_steps, population.size)
     attrs = {
@@ -222,8 +230,8 @@ def _digests(recording: xr.DataTree) -> dict[str, str]:
     for node in recording.subtree:
         for name, array in node.data_vars.items():
             if array.chunks is None:
-                values = np.ascontiguousarray(array.values)
-                found[f"{node.path}:{name}"] = hashlib.sha256(values.tobytes()).hexdigest()[:16]
+                values = np.ascontiguousarray(array.values)  # not copied, and read piece by piece if it lies on disk
+                found[f"{node.path}:{name}"] = hashlib.sha256(values.reshape(-1).view(np.uint8)).hexdigest()[:16]
     return found
 
 

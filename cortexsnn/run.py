@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ from . import expression as ex
 from .drive import Drive
 from .errors import EngineError, InputError, UnitError, unknown
 from .grid import MAX_STEPS, read_steps
-from .job import SPIKES, Job, Traces, check_probes, probe_names
+from .job import SPIKES, Job, Traces
 from .lower import constants, lower
+from .probes import check_probes, narrowed, probe_names, widened
 from .program import StepProgram
 from .realise import Realisation, realise
-from .recording import build
+from .recording import build, load_recording, save_recording
 from .refine import Pulses, refine
 from .spec import Circuit
 from .units import parse_unit
@@ -38,6 +41,7 @@ def simulate(
     dtype: str = "float64",
     dt: str | None = None,
     pulses: Pulses = "hold",
+    path: str | Path | None = None,
 ) -> xr.DataTree:
     """Run a circuit.
 
@@ -53,7 +57,8 @@ def simulate(
     target : {"numpy", "cython", "cpp_standalone", "cuda_standalone"}, optional
         Code generation of Brian2; numpy unless stated.
     probes : mapping, optional
-        Population -> names to record; spikes of every spiking and output of every graded population if left out.
+        Population -> names to record, or a mapping of names to cells; "sum(v)" and "mean(v)" are over the population. Spikes
+        of every spiking and the output of every graded population if left out.
     trials : int, optional
         From the inputs, else 1.
     seed : int
@@ -64,6 +69,9 @@ def simulate(
         A whole part of the circuit's own dt, to see what the step costs; the drive and all draws stay as they are.
     pulses : {"hold", "charge"}
         On a finer grid: a spike's pulse held for the circuit's own dt, or given at once with the same charge.
+    path : path, optional
+        Also write the recording there, as :func:`save_recording` does, and return it with its numbers left on disk (with dask,
+        extra ``scale``): for recordings larger than memory, of target cpp_standalone, which writes while it runs.
 
     Returns
     -------
@@ -87,7 +95,10 @@ def simulate(
         "circuit": circuit.name, "circuit_hash": circuit.hash, "description": circuit.description, "seed": int(seed),
         "engine": engine if engine != "brian2" else f"brian2:{target}", "dtype": dtype,
     }  # fmt: skip
-    return build(job, traces, provenance, {name: p.shape for name, p in circuit.populations.items()})
+    recording = build(job, traces, provenance, {name: p.shape for name, p in circuit.populations.items()})
+    if path is None:
+        return recording
+    return load_recording(save_recording(recording, path), lazy=find_spec("dask") is not None)
 
 
 def execute(job: Job, engine: str, target: str = "numpy", dtype: str = "float64") -> Traces:
@@ -99,10 +110,12 @@ def execute(job: Job, engine: str, target: str = "numpy", dtype: str = "float64"
     if engine == "torch":
         from .emit import to_torch
 
-        return to_torch.run(job, dtype)
+        return narrowed(job, to_torch.run(widened(job), dtype))
     from .emit import to_brian2
 
-    return to_brian2.run(job, target)
+    if target == "cpp_standalone":
+        return to_brian2.run(job, target)
+    return narrowed(job, to_brian2.run(widened(job), target))
 
 
 def split_engine(engine: str, target: str | None = None) -> tuple[str, str]:
@@ -161,15 +174,17 @@ def prepare(
             raise InputError(f"inputs.{name}: nobody drives it; {remedy}")
     if probes is None:
         probes = {p.name: [SPIKES] if p.threshold else [p.output.target] for p in program.populations if p.emits}  # type: ignore[union-attr]
+    checked, cells = check_probes(program, probes)
     return Job(
         program=program,
         constants=constants(program, realisation),
         initial=realisation.initial,
         edges=realisation.edges,
         drive=drive,
-        probes=check_probes(program, probes),
+        probes=checked,
         n_trials=n_trials,
         n_steps=n_steps,
+        cells=cells,
     )
 
 

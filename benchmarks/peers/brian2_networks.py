@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import brian2 as b2
 import numpy as np
-from brian2 import Hz, Network, NeuronGroup, PoissonInput, SpikeMonitor, Synapses, ms, mV, nS, pA, pF
+from brian2 import Hz, Network, NeuronGroup, PoissonInput, SpikeMonitor, Synapses, ms, mV, pA
 
 
 def cuba() -> list[object]:
@@ -106,10 +106,10 @@ def potjans_diesmann2014(scale: float) -> list[object]:
     objects: list[object] = [group, SpikeMonitor(group)]
     for i in range(8):
         parts[i].I_dc = float(lost[i] * 0.5e-3) * pA
-        external = int(round(EXTERNAL[i] * scale))
+        external = round(EXTERNAL[i] * scale)
         objects.append(PoissonInput(parts[i], "I", N=external, rate=8 * Hz, weight=PSC / root * pA))
         for j in range(8):
-            n = int(round(full[i, j] * scale * scale))
+            n = round(full[i, j] * scale * scale)
             if n:
                 synapses = Synapses(parts[j], parts[i], "w : amp (constant)", on_pre="I += w")
                 pre, post = np.random.randint(0, sizes[j], n), np.random.randint(0, sizes[i], n)

@@ -302,23 +302,28 @@ struct Delivery {
     }
 };
 
-// Values of chosen cells, or their sum, appended in every step of a trial.
+// Values of chosen cells, or their sum or mean, appended in every step of a trial.
 struct Probe {
+    enum Over { Cells, Sum, Mean };
     const double* from;
     size_t n;
     Numbers<int32_t> cells;    // empty: all of them
-    bool sum;
+    Over over;
     Results results;
     std::vector<double> row;
-    Probe(const double* from, size_t n, const std::string& name, bool sum)
-        : from(from), n(n), cells(name + ".cells"), sum(sum), results(name), row(cells.size) {}
+    Probe(const double* from, size_t n, const std::string& name, Over over)
+        : from(from), n(n), cells(name + ".cells"), over(over), results(name), row(cells.size) {
+        for (size_t k = 0; k < cells.size; k++)
+            if (size_t(cells.data[k]) >= n) fail(3, "data/" + name + ".cells: a cell that is not there");
+    }
     void record() {
-        if (sum) {
+        if (over != Cells) {
             double total = 0;
             if (cells.size)
                 for (size_t k = 0; k < cells.size; k++) total += from[cells.data[k]];
             else
                 for (size_t k = 0; k < n; k++) total += from[k];
+            if (over == Mean) total /= double(cells.size ? cells.size : n);
             results.append(&total, 1);
         } else if (cells.size) {
             for (size_t k = 0; k < cells.size; k++) row[k] = from[cells.data[k]];
@@ -328,22 +333,22 @@ struct Probe {
     }
 };
 
-// Spikes as triples trial, step, cell.
+// Trials, steps and cells of spikes.
 struct SpikeProbe {
     const int32_t* spikes;
     size_t n;
-    Results results;
-    std::vector<int32_t> rows;
-    SpikeProbe(const int32_t* spikes, size_t n, const std::string& name) : spikes(spikes), n(n), results(name) {}
+    Results trials, steps, cells;
+    SpikeProbe(const int32_t* spikes, size_t n, const std::string& name)
+        : spikes(spikes), n(n), trials(name + ".trial"), steps(name + ".step"), cells(name + ".neuron") {}
     void record(int64_t trial, int64_t step) {
-        rows.clear();
+        const int32_t trial_number = int32_t(trial), step_number = int32_t(step);
         for (int32_t k = 0; k < spikes[n]; k++) {
-            rows.push_back(int32_t(trial));
-            rows.push_back(int32_t(step));
-            rows.push_back(spikes[k]);
+            trials.append(&trial_number, 1);
+            steps.append(&step_number, 1);
         }
-        if (!rows.empty()) results.append(rows.data(), rows.size());
+        cells.append(spikes, size_t(spikes[n]));
     }
+    void finish() { trials.finish(), steps.finish(), cells.finish(); }
 };
 
 struct Job {
@@ -407,7 +412,7 @@ struct Job {
     }
     void finish() {
         for (Probe* probe : probes) probe->results.finish();
-        for (SpikeProbe* probe : spike_probes) probe->results.finish();
+        for (SpikeProbe* probe : spike_probes) probe->finish();
     }
 };
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..job import SPIKES
+from ..probes import split
 from ..program import Pathway, PopulationStep
 from .to_brian2_names import local
 from .to_brian2_numbers import input_kind, is_direct, sign_in_program, spent
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _READERS = {"drawn": "DrawnRows", "numbers": "GivenRows<double>", "spikes": "GivenRows<uint8_t>"}
 """How the program reads an input; see ``cortexsnn.h``."""
+
+
+_OVER = {None: "Probe::Cells", "sum": "Probe::Sum", "mean": "Probe::Mean"}
 
 
 class _Code:
@@ -184,8 +188,9 @@ class Compiled:
                 probe = f"new SpikeProbe({array}, {population.size}, {file})"
                 self.opening.append(f"{self.name}->spike_probes.push_back({probe});")
             else:
-                array, file = self._array(group, local(name)), self._file(f"{population.name}.probe.{name}")
-                probe = f"new Probe({array}, {population.size}, {file}, false)"
+                over, variable = split(name)
+                array, file = self._array(group, local(variable)), self._file(f"{population.name}.probe.{name}")
+                probe = f"new Probe({array}, {population.size}, {file}, {_OVER[over]})"
                 self.opening.append(f"{self.name}->probes.push_back({probe});")
 
 

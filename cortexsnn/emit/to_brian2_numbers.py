@@ -6,6 +6,7 @@ Names of numbers are files of the program's ``data`` folder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,8 @@ def _numbers(job: Job) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{population.name}.initial.{name}", value
         for name in job.probes.get(population.name, ()):
             if name != SPIKES:
-                yield f"{population.name}.probe.{name}.cells", np.zeros(0, np.int32)
+                cells = job.cells.get(population.name, {}).get(name)
+                yield f"{population.name}.probe.{name}.cells", np.zeros(0, np.int32) if cells is None else cells
     for pathway in job.program.pathways:
         yield from _edge_numbers(job, pathway)
 
@@ -152,8 +154,10 @@ def structure(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 def _structure(job: Job, alone: bool) -> dict[str, Any]:
     program = job.program
+    anonymous = tuple(replace(p, delay="") for p in program.pathways)  # delays are numbers, however they are written
+    without_names = replace(program, name="", notes=(), pathways=anonymous)
     return {
-        "program": str(program),
+        "program": str(without_names),
         "always_inside": alone and job.n_trials == 1,
         "probes": {name: list(found) for name, found in sorted(job.probes.items())},
         "drive": {name: input_kind(rows) for name, rows in job.drive.items()},

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ..errors import EngineError
 from ..job import SPIKES, Events, Job, Traces, numerical_error
+from ..probes import split
 from .program_cache import ProgramCache
 from .to_brian2_compiled import Compiled, sources
 from .to_brian2_network import JobNetwork, schedule
@@ -34,8 +35,10 @@ EXACT_FLAGS = (
 )  # fmt: skip
 """No fast-math and no fused multiply-add: sums and products round as in numpy. The loops of a population touch more arrays than
 the compiler would by default check for overlap, and would not be vectorised."""
-_INPUTS_CHANGED, _NOT_FINITE, _NOT_WRITTEN = 3, 4, 5
-"""Exit codes of ``cortexsnn.h``."""
+_NOT_WRITTEN = 5
+"""Exit code of ``cortexsnn.h`` for a full disk."""
+_LARGE_RESULT = 2**27
+"""Bytes of a result beyond which it is not read into memory."""
 
 
 def run(jobs: Sequence[Job]) -> list[Traces]:
@@ -232,12 +235,22 @@ def _run(main: Path, folder: Path, jobs: Sequence[Job]) -> None:
 def _traces(results: Path, number: int, job: Job) -> Traces:
     found = Traces({}, {name: {} for name in job.probes})
     for name, probed in job.probes.items():
-        for variable in probed:
-            if variable == SPIKES:
-                rows = np.fromfile(results / f"j{number}.{name}.spikes", np.int32).reshape(-1, 3)
-                found.spikes[name] = Events(*(np.ascontiguousarray(column) for column in rows.T))
+        for probe in probed:
+            if probe == SPIKES:
+                file = results / f"j{number}.{name}.spikes"
+                columns = (
+                    _read(file.with_name(f"{file.name}.{axis}"), np.int32) for axis in ("trial", "step", "neuron")
+                )
+                found.spikes[name] = Events(*columns)
             else:
-                values = np.fromfile(results / f"j{number}.{name}.probe.{variable}", np.float64)
-                found.values[name][variable] = values.reshape(job.n_trials, job.n_steps, -1)
+                values = _read(results / f"j{number}.{name}.probe.{probe}", np.float64)
+                shape = (job.n_trials, job.n_steps)
+                found.values[name][probe] = values.reshape(shape if split(probe)[0] else (*shape, -1))
     return found
 
+
+def _read(path: Path, dtype: Any) -> np.ndarray:
+    """Numbers of a file; a large one stays on disk for as long as they are used, though its name is gone."""
+    if path.stat().st_size > _LARGE_RESULT:
+        return np.memmap(path, dtype, "c")
+    return np.fromfile(path, dtype)

@@ -13,6 +13,7 @@ import numpy as np
 from ..expression import Statement, compile_tree
 from ..job import DISTANCE, SPIKES, Events, Job, Traces, initial_states, numerical_error
 from ..lower import NUMPY, effective_weight
+from ..probes import split, take
 from ..program import Pathway, PopulationStep, ReductionStep
 
 Env = dict[str, Any]
@@ -208,16 +209,23 @@ class _Recorder:
         shape = (job.n_trials, job.n_steps)
         sizes = {p.name: p.size for p in job.program.populations}
         self.values = {
-            pop: {name: np.empty((*shape, sizes[pop])) for name in names if name != SPIKES}
+            pop: {
+                name: np.empty((*shape, *take(np.zeros(sizes[pop]), name, self._cells(pop, name)).shape))
+                for name in names
+                if name != SPIKES
+            }
             for pop, names in job.probes.items()
         }
         self.spikes: dict[str, list[tuple[int, int, np.ndarray]]] = {
             p: [] for p, n in job.probes.items() if SPIKES in n
         }
 
+    def _cells(self, population: str, name: str) -> np.ndarray | None:
+        return self.job.cells.get(population, {}).get(name)
+
     def record(self, trial: int, k: int, population: str, env: Env) -> None:
         for name, rows in self.values.get(population, {}).items():
-            rows[trial, k] = env[name]
+            rows[trial, k] = take(env[split(name)[1]], name, self._cells(population, name))
         if population in self.spikes and env[SPIKES].any():
             self.spikes[population].append((trial, k, np.flatnonzero(env[SPIKES])))
 
