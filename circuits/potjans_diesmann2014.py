@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +37,10 @@ DELAYS_MS = {"E": (1.5, 0.75), "I": (0.75, 0.375)}
 """Mean and standard deviation by source."""
 
 
-def build(scale: float = 0.1, drive: Literal["poisson", "dc"] = "poisson", dt: str = "0.1 ms") -> Circuit:
+def build(
+    scale: float = 0.1, drive: Literal["poisson", "dc"] = "poisson", dt: str = "0.1 ms",
+    mean_rates: Sequence[float] | None = None,
+) -> Circuit:  # fmt: skip
     """The microcircuit with its number of cells and of connections to a cell multiplied by ``scale``.
 
     Weights grow with ``1/sqrt(scale)``, and a constant current replaces the mean of the input that is lost, so that mean and
@@ -50,21 +54,27 @@ def build(scale: float = 0.1, drive: Literal["poisson", "dc"] = "poisson", dt: s
         Background: independent Poisson sources, or the constant current with their mean. Scaled-down networks need the former.
     dt : str
         0.1 ms in the paper.
+    mean_rates : 8 numbers, spikes/s, optional
+        Rates of the populations that the correction for lost input assumes; a scaled-down network is sensitive to them. Those
+        of the authors' public implementation at full scale unless given.
 
     Raises
     ------
     InputError
-        A scale or drive out of range.
+        A scale, drive or rates out of range.
     """
     if not 0.005 <= float(scale) <= 1:
         raise InputError(f"potjans_diesmann2014: scale: expected between 0.005 and 1, got {scale}")
     if drive not in ("poisson", "dc"):
         raise InputError(f"potjans_diesmann2014: drive: expected 'poisson' or 'dc', got {drive!r}")
+    rates = RATES_HZ if mean_rates is None else np.asarray(mean_rates, dtype=float)
+    if rates.shape != (8,) or not (np.isfinite(rates) & (rates >= 0)).all():
+        raise InputError(f"potjans_diesmann2014: mean_rates: expected 8 numbers >= 0, got {mean_rates!r:.80}")
     sizes = np.rint(SIZES * scale).astype(int)
     counts = np.rint(synapses() * scale * scale).astype(int)
     sources = np.rint(EXTERNAL * scale).astype(int)
     psc, root = psc_pa(), float(scale) ** 0.5
-    currents = direct_currents(scale, drive)
+    currents = direct_currents(scale, drive, rates)
     populations, inputs, projections = {}, {}, {}
     for i, post in enumerate(POPULATIONS):
         populations[post] = {
@@ -154,12 +164,12 @@ def psc_pa() -> float:
     return PSP_MV / peak
 
 
-def direct_currents(scale: float, drive: str) -> np.ndarray:
+def direct_currents(scale: float, drive: str, rates: np.ndarray) -> np.ndarray:
     """Constant current to each population [pA] for what the scaling, or the lack of Poisson input, takes from the mean."""
     weight = np.full((8, 8), psc_pa())
     weight[:, 1::2] *= -RELATIVE_WEIGHT
     weight[0, 2] *= 2
-    recurrent = (weight * synapses() / SIZES[:, None] * RATES_HZ).sum(1)
+    recurrent = (weight * synapses() / SIZES[:, None] * rates).sum(1)
     external = psc_pa() * EXTERNAL * RATE_HZ
     lost = (1 - np.sqrt(scale)) * recurrent + ((1 - np.sqrt(scale)) if drive == "poisson" else 1.0) * external
     return lost * TAU_SYN_MS * 1e-3

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -128,7 +129,7 @@ def generate(jobs: Sequence[Job], folder: Path) -> None:
 
 
 def compile_program(folder: Path) -> None:
-    """Compile all sources of a folder and link them to ``main``. Every file includes one header, which is parsed once.
+    """Compile all sources of a folder and link them to ``main``.
 
     Raises
     ------
@@ -136,24 +137,44 @@ def compile_program(folder: Path) -> None:
         With the compiler's first complaint.
     """
     flags = [*EXACT_FLAGS, "-I."]
-    _compiler(folder, [*flags, "-x", "c++-header", "objects.h", "-o", "objects.h.gch"])
-    units = sorted(folder.rglob("*.cpp"), key=lambda path: -path.stat().st_size)
+    workers = os.cpu_count() or 1
+    join_sources(folder, workers)
     # The lists of all arrays in objects.cpp run once: optimising them would take longer than everything else.
-    slow = '#pragma GCC optimize("O0")\n'
     objects = folder / "objects.cpp"
-    objects.write_text(slow + objects.read_text())
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        done = [
-            pool.submit(_compiler, folder, [*flags, "-include", "objects.h", "-c", str(unit), "-o", f"{unit}.o"])
-            for unit in units
-        ]
+    objects.write_text('#pragma GCC optimize("O0")\n' + objects.read_text())
+    units = sorted(folder.glob("*.cpp"), key=lambda path: -path.stat().st_size)
+    with ThreadPoolExecutor(workers) as pool:
+        done = [pool.submit(_compiler, folder, [*flags, "-c", unit.name, "-o", f"{unit.name}.o"]) for unit in units]
         try:
             for future in done:
                 future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    _compiler(folder, [*(f"{unit}.o" for unit in units), "-o", "main"])
+    _compiler(folder, [*(f"{unit.name}.o" for unit in units), "-o", "main"])
+
+
+_FUNCTION = re.compile(r"^void (\w+)\(\)", re.MULTILINE)
+_BODY = re.compile(r"^(////// SUPPORT CODE|void )", re.MULTILINE)
+
+
+def join_sources(folder: Path, n_units: int) -> None:
+    """Put Brian2's pieces of code, a file each, into ``n_units`` files: their headers then are parsed once.
+
+    Every piece keeps its own namespace, for they define the same helpers; its functions are forwarded to.
+    """
+    pieces = sorted((folder / "code_objects").glob("*.cpp"), key=lambda path: -path.stat().st_size)
+    for unit in range(min(n_units, len(pieces))):
+        heads: dict[str, None] = {}
+        bodies = []
+        for k, piece in enumerate(pieces[unit::n_units]):
+            text = piece.read_text()
+            start = _BODY.search(text)
+            head, body = (text[: start.start()], text[start.start() :]) if start else (text, "")
+            heads |= dict.fromkeys(head.splitlines())
+            forwards = "\n".join(f"void {name}() {{ piece{k}::{name}(); }}" for name in _FUNCTION.findall(body))
+            bodies.append(f"namespace piece{k} {{\n{body}\n}}\n{forwards}\n")
+        (folder / f"pieces{unit}.cpp").write_text("\n".join([*heads, *bodies]))
 
 
 def _compiler(folder: Path, arguments: list[str]) -> None:
