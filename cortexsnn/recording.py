@@ -22,7 +22,7 @@ from .job import Job, Traces
 from .probes import split
 from .program import PopulationStep
 
-DENSE_LIMIT = 200_000_000
+DENSE_LIMIT = 50_000_000
 """Largest number of (trial, step, neuron) entries for which spikes are a dense bool array; beyond, event arrays."""
 
 _MARK = "zarr.json"
