@@ -37,20 +37,9 @@ def main() -> None:
 
 def _hydra() -> None:
     import hydra
-    from omegaconf import DictConfig, OmegaConf
 
-    said, terminal = io.StringIO(), sys.stderr
-
-    @hydra.main(version_base="1.3", config_path="pkg://cortexsnn.configs", config_name="main")
-    def job(config: DictConfig) -> None:
-        sys.stderr = terminal
-        from hydra.core.hydra_config import HydraConfig
-
-        given = [o for o in HydraConfig.get().overrides.task if not o.startswith("output=")]  # a place, not a setting
-        command = shlex.join(["cortexsnn", *given])
-        values = {**OmegaConf.to_container(config, resolve=True), "command": command}  # type: ignore[dict-item]
-        _run_or_exit(values, OmegaConf.to_yaml(config, resolve=True))
-
+    said = io.StringIO()
+    job = hydra.main(version_base="1.3", config_path="pkg://cortexsnn.configs", config_name="main")(_job)
     try:
         with contextlib.redirect_stderr(said):
             job()
@@ -60,8 +49,22 @@ def _hydra() -> None:
         sys.exit(stop.code)
 
 
+def _job(config: Any) -> None:
+    """One run of a configuration; a function of the module, for the launchers of a sweep send it to other processes."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    if isinstance(sys.stderr, io.StringIO):  # Hydra has read the command line: what is said from now on is for the user
+        sys.stderr = sys.__stderr__
+    given = [o for o in HydraConfig.get().overrides.task if not o.startswith("output=")]  # a place, not a setting
+    values = {**OmegaConf.to_container(config, resolve=True), "command": shlex.join(["cortexsnn", *given])}  # type: ignore[dict-item]
+    _run_or_exit(values, OmegaConf.to_yaml(config, resolve=True))
+
+
 def _one_line(text: str) -> str:
     """What Hydra says of a key or an experiment that it does not know, without its advice for developers of Hydra programs."""
+    if "Traceback" in text:  # of a launcher that cannot start: its last line says why
+        text = next((line for line in reversed(text.splitlines()) if line and not line[0].isspace()), text)
     kept = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
     return " ".join(" ".join(kept).split())[:600]
 

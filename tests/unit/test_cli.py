@@ -197,3 +197,19 @@ def test_what_hydra_refuses_is_one_line(arguments: list[str]) -> None:
 def test_a_circuit_needs_its_key_and_a_time_its_unit(tmp_path: Path) -> None:
     ran = command("experiment=simulate", "duration=500", f"output={tmp_path}")
     assert (ran.returncode, "give a time with its unit" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("launcher", ["launch=one_by_one", "launch=cores", "hydra/launcher=submitit_local"])
+def test_a_sweep_runs_one_after_another_side_by_side_or_as_jobs(tmp_path: Path, launcher: str) -> None:
+    arguments = ["experiment=simulate", "circuit.name=izhikevich", "duration=20 ms", "seed=0,1"]
+    ran = command("-m", launcher, *arguments, f"output={tmp_path / 'out'}")
+    assert ran.returncode == 0, ran.stderr
+    done = [json.loads(path.read_text())["config"]["seed"] for path in tmp_path.glob("out/simulate/*/summary.json")]
+    assert sorted(done) == [0, 1]
+
+
+def test_a_sweep_without_its_cluster_says_so(tmp_path: Path) -> None:
+    ran = command("-m", "launch=slurm", "experiment=simulate", "seed=0,1", f"output={tmp_path}")
+    assert ran.returncode == 2
+    assert "srun" in ran.stderr
+    assert ran.stderr.count("\n") == 1
