@@ -1,8 +1,8 @@
 """The microcircuit of Potjans and Diesmann at full scale, 77 169 cells and 299 million connections, beside a Brian2 script by hand.
 
 ``make bench NAME=pd14_full`` (about ten minutes; 20 GB of memory and of disk). One biological second. For ours, drawing the connections,
-building, loading them and running are told apart; the script draws its connections in Python, as Brian2's explicit
-``connect(i=, j=)`` wants them, which is the only way to the paper's exact numbers. ``--skip-peer`` leaves it out.
+building, loading them and running are told apart. The script connects with a probability, without the paper's exact numbers and
+multiple connections: lists of that length do not fit into memory beside what Brian2 makes of them. ``--skip-peer`` leaves it out.
 """
 
 from __future__ import annotations

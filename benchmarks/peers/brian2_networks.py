@@ -112,8 +112,11 @@ def potjans_diesmann2014(scale: float) -> list[object]:
             n = round(full[i, j] * scale * scale)
             if n:
                 synapses = Synapses(parts[j], parts[i], "w : amp (constant)", on_pre="I += w")
-                pre, post = np.random.randint(0, sizes[j], n), np.random.randint(0, sizes[i], n)
-                synapses.connect(i=pre, j=post)
+                if scale == 1:  # lists of 299 million connections would take 22 GB in Python alone
+                    synapses.connect(p=float(n / (sizes[i] * sizes[j])))
+                else:
+                    pre, post = np.random.randint(0, sizes[j], n), np.random.randint(0, sizes[i], n)
+                    synapses.connect(i=pre, j=post)
                 mean = float(means[i, j] / root)
                 bounds = ("0", "inf") if mean > 0 else ("-inf", "0")
                 synapses.w = f"clip({mean!r} + {abs(mean) * 0.1!r}*randn(), {bounds[0]}, {bounds[1]})*pA"
