@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -155,7 +156,7 @@ def _common(a: xr.DataTree, b: xr.DataTree) -> list[str]:
     return [*names, SPIKES] if events(a) is not None and events(b) is not None else names
 
 
-def _rows(values: xr.DataArray) -> np.ndarray:
+def _rows(values: Any) -> np.ndarray:
     """(trial, step, cell); a sum over the population is one cell."""
     found = values.transpose("trial", "step", ...).values
     return found if found.ndim == 3 else found[..., None]

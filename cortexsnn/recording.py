@@ -72,15 +72,15 @@ def _dataset(job: Job, population: PopulationStep, traces: Traces, shape: tuple[
     )
     data: dict[str, Any] = {}
     for name, values in traces.values.get(population.name, {}).items():
-        attrs = {"units": population.unit(split(name)[1])}
+        unit = {"units": population.unit(split(name)[1])}
         chosen = job.cells.get(population.name, {}).get(name)
         if values.ndim == 2:
-            data[name] = xr.DataArray(values, dims=("trial", "step"), attrs=attrs)
+            data[name] = xr.DataArray(values, dims=("trial", "step"), attrs=unit)
         elif chosen is None:
-            data[name] = xr.DataArray(values, dims=("trial", "step", "neuron"), attrs=attrs)
+            data[name] = xr.DataArray(values, dims=("trial", "step", "neuron"), attrs=unit)
         else:  # its own dimension, beside variables of all cells
             axis = f"{name}_neuron"
-            data[name] = xr.DataArray(values, dims=("trial", "step", axis), coords={axis: chosen}, attrs=attrs)
+            data[name] = xr.DataArray(values, dims=("trial", "step", axis), coords={axis: chosen}, attrs=unit)
     if population.name in traces.spikes:
         data |= _spikes(traces.spikes[population.name], job.n_trials, job.n_steps, population.size)
     attrs = {
@@ -231,7 +231,7 @@ def _digests(recording: xr.DataTree) -> dict[str, str]:
         for name, array in node.data_vars.items():
             if array.chunks is None:
                 values = np.ascontiguousarray(array.values)  # not copied, and read piece by piece if it lies on disk
-                found[f"{node.path}:{name}"] = hashlib.sha256(values.reshape(-1).view(np.uint8)).hexdigest()[:16]
+                found[f"{node.path}:{name}"] = hashlib.sha256(values.reshape(-1).view(np.uint8).data).hexdigest()[:16]
     return found
 
 

@@ -13,7 +13,7 @@ from .to_brian2_names import LOCAL_STEP, block, local, translate
 from .to_brian2_numbers import used_constants
 
 if TYPE_CHECKING:
-    from .to_brian2 import JobNetwork
+    from .to_brian2_network import JobNetwork
 
 EVERY = "every"
 """Event of every step within a trial."""

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,7 @@ def generate(jobs: Sequence[Job], folder: Path) -> None:
     with brian_session("cpp_standalone", folder) as run_network:
         b2.prefs["codegen.cpp.headers"] = ['"hooks.h"']
         alone = len(jobs) == 1
-        parts = [
-            JobNetwork(job, f"j{k}_", lambda network, k=k: Compiled(network, k, alone)) for k, job in enumerate(jobs)
-        ]
+        parts = [JobNetwork(job, f"j{k}_", partial(Compiled, number=k, alone=alone)) for k, job in enumerate(jobs)]
         supplies: list[Any] = [part.supply for part in parts]
         network = b2.Network()
         network.schedule = schedule(max(len(job.program.stages) for job in jobs))
