@@ -13,7 +13,7 @@ SOURCES := pyproject.toml README.md LICENSE cortexsnn circuits analysis configs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test lint format types fuzz bench clean distclean
+.PHONY: help setup run test lint format types fuzz cuda bench clean distclean
 
 help:
 	@echo "make setup       create $(VENV) and install cortexsnn with its test tools (done by every other target, too)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint        ruff check and ruff format --check;  make format repairs"
 	@echo "make types       mypy on the built wheel"
 	@echo "make fuzz N=200  random circuits on all engines"
+	@echo "make cuda        generate and compile a CUDA program (needs nvcc and Python 3.12; downloads, takes minutes)"
 	@echo "make bench NAME=name   benchmarks/name.py, result in benchmarks/results/name.json"
 	@echo "make clean       remove build products and caches;  make distclean also $(VENV)"
 
@@ -66,6 +67,9 @@ types: setup
 
 fuzz: setup
 	CORTEXSNN_FUZZ=$(N) CORTEXSNN_CYTHON=1 $(BIN)/pytest --hypothesis-profile=default tests/agreement tests/published/test_hand_worked.py $(ARGS)
+
+cuda: setup
+	CORTEXSNN_CUDA=1 $(BIN)/pytest tests/agreement/test_cuda.py -v -rs $(ARGS)
 
 bench: setup
 	@test -n "$(NAME)" || { echo "Which benchmark? make bench NAME=…, one of:" >&2; ls benchmarks/*.py >&2; exit 2; }

@@ -25,10 +25,9 @@ BUG = 70
 def main() -> None:
     """What the console script runs; see ``cortexsnn_start`` for its first moments."""
     if sys.argv[1:2] == ["doctor"]:
-        from .doctor import report
+        from .doctor import main as doctor
 
-        print(report())
-        return
+        sys.exit(doctor())
     try:
         _hydra()
     except KeyboardInterrupt:

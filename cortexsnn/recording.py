@@ -26,7 +26,7 @@ DENSE_LIMIT = 50_000_000
 """Largest number of (trial, step, neuron) entries for which spikes are a dense bool array; beyond, event arrays."""
 
 _MARK = "zarr.json"
-_PACKAGES = ("cortexsnn", "brian2", "torch", "numpy", "scipy", "scikit-learn", "xarray")
+_PACKAGES = ("cortexsnn", "brian2", "brian2cuda", "torch", "numpy", "scipy", "scikit-learn", "xarray")
 
 
 def versions() -> dict[str, str]:

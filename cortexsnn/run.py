@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,7 +56,8 @@ def simulate(
     engine : {"numpy", "torch", "brian2"}
         "brian2:cpp_standalone" names the target as well.
     target : {"numpy", "cython", "cpp_standalone", "cuda_standalone"}, optional
-        Code generation of Brian2; numpy unless stated.
+        Code generation of Brian2; numpy unless stated. Where CUDA cannot run, a warning says why, cpp_standalone runs in its
+        place, and the recording's attributes ``requested_target`` and ``fallback_reason`` keep it.
     probes : mapping, optional
         Population -> names to record, or a mapping of names to cells; "sum(v)" and "mean(v)" are over the population. Spikes
         of every spiking and the output of every graded population if left out.
@@ -85,6 +87,7 @@ def simulate(
     engine, target = split_engine(engine, target)
     if dtype not in ("float64", "float32") or (dtype == "float32" and engine != "torch"):
         raise EngineError(f"dtype: expected float64, or float32 with engine='torch'; got {dtype!r} with '{engine}'")
+    target, fallback = _possible(target)
     program = lower(validate(circuit))
     realisation = realise(circuit, seed)
     job = prepare(circuit, program, realisation, inputs, duration, probes, trials)
@@ -93,12 +96,25 @@ def simulate(
     traces = execute(job, engine, target, dtype)
     provenance = {
         "circuit": circuit.name, "circuit_hash": circuit.hash, "description": circuit.description, "seed": int(seed),
-        "engine": engine if engine != "brian2" else f"brian2:{target}", "dtype": dtype,
+        "engine": engine if engine != "brian2" else f"brian2:{target}", "dtype": dtype, **fallback,
     }  # fmt: skip
     recording = build(job, traces, provenance, {name: p.shape for name, p in circuit.populations.items()})
     if path is None:
         return recording
     return load_recording(save_recording(recording, path), lazy=find_spec("dask") is not None)
+
+
+def _possible(target: str) -> tuple[str, dict[str, str]]:
+    """The target that runs in place of one that cannot run here, said aloud, and attributes that keep what was asked for."""
+    if target != "cuda_standalone":
+        return target, {}
+    from .emit.cuda_toolkit import why_not
+
+    reason = why_not()
+    if reason is None:
+        return target, {}
+    warnings.warn(f"target 'cuda_standalone' cannot run here: {reason}; running 'cpp_standalone' instead", stacklevel=3)
+    return "cpp_standalone", {"requested_target": target, "fallback_reason": reason}
 
 
 def execute(job: Job, engine: str, target: str = "numpy", dtype: str = "float64") -> Traces:

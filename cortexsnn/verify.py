@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from .compare import DIFFERENT, Comparison, Difference, compare
+from .emit.cuda_toolkit import require
 from .errors import InputError, NumericalError
 from .grid import read_steps
 from .job import Job
@@ -106,7 +107,8 @@ def verify(
     duration : str, optional
         The circuit's own, else "500 ms".
     engines : iterable of str
-        At least two of numpy, torch, brian2, brian2:cython, brian2:cpp_standalone.
+        At least two of numpy, torch, brian2, brian2:cython, brian2:cpp_standalone, brian2:cuda_standalone. Nothing runs in
+        place of CUDA here, as it does in :func:`simulate`: C++ compared with C++ would prove nothing.
     seed : int
     trials : int, optional
     minimum_spikes : int, optional
@@ -122,6 +124,8 @@ def verify(
     if len(chosen) < 2:
         found = ", ".join(dict.fromkeys(name for name, _ in chosen)) or "none"
         raise InputError(f"engines: expected at least two different ones to compare, got {found}")
+    if any(target == "cuda_standalone" for _, target in chosen):
+        require()
     whole = isinstance(minimum_spikes, int | np.integer) and not isinstance(minimum_spikes, bool)
     if minimum_spikes is not None and not (whole and minimum_spikes >= 0):
         raise InputError(f"minimum_spikes: expected an integer >= 0, got {minimum_spikes!r:.60}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import EngineError
 from ..job import Job, Traces
 
 
 def run(job: Job, target: str = "numpy") -> Traces:
-    """Execute one job in Brian2 on ``target`` (numpy, cython, cpp_standalone)."""
+    """Execute one job in Brian2 on ``target`` (numpy, cython, cpp_standalone, cuda_standalone)."""
     return run_many([job], target)[0]
 
 
@@ -25,9 +24,9 @@ def run_many(jobs: Sequence[Job], target: str = "numpy") -> list[Traces]:
         A state became NaN or infinite.
     """
     if target == "cuda_standalone":
-        raise EngineError(
-            "target 'cuda_standalone' needs brian2cuda (Python >= 3.12) and a GPU; use target='cpp_standalone'"
-        )
+        from . import to_brian2_cuda
+
+        return to_brian2_cuda.run(jobs)
     if target == "cpp_standalone":
         from . import to_brian2_program
 

@@ -53,10 +53,11 @@ def _function(name: str, code_name: str) -> Any:
     function.implementations.add_implementation("numpy", in_numpy)  # without a wrapper
     for language, boolean, form in (
         ("cpp", "bool", "static inline double {head} {{ return {body}; }}"),
+        ("cuda", "bool", "__host__ __device__ static inline double {head} {{ return {body}; }}"),
         ("cython", "bint", "from libc.math cimport expm1, fabs, trunc\ncdef double {head}:\n    return {body}\n"),
     ):
         listed = ", ".join(f"{boolean if kind == 'boolean' else 'double'} {argument}" for kind, argument in arguments)
-        body = (_CPP if language == "cpp" else _CYTHON)[name]
+        body = (_CYTHON if language == "cython" else _CPP)[name]
         code = form.format(head=f"{code_name}({listed})", body=body)
         function.implementations.add_implementation(language, code, name=code_name)
     return function

@@ -179,7 +179,7 @@ def test_a_build_killed_half_way_is_made_again(fresh: tuple[Path, Path]) -> None
     path, folder = fresh
     process = _other_process(path)
     deadline = time.monotonic() + 120
-    while not list(folder.glob(".*/code_objects/*.o")):
+    while not list(folder.glob(".*/*.cpp")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()

@@ -141,10 +141,10 @@ def test_constraints_satisfy_the_declared_bounds(python: str) -> None:
 
 
 def test_cuda_extra_is_offered_from_python_3_12_on() -> None:
-    (line,) = PROJECT["project"]["optional-dependencies"]["cuda"]
-    marker = Requirement(line).marker
-    assert isinstance(marker, Marker)
-    assert [python for python in PYTHONS if marker.evaluate(environment(python))] == ["3.12", "3.13"]
+    for line in PROJECT["project"]["optional-dependencies"]["cuda"]:
+        marker = Requirement(line).marker
+        assert isinstance(marker, Marker)
+        assert [python for python in PYTHONS if marker.evaluate(environment(python))] == ["3.12", "3.13"]
 
 
 def test_commit_hook_and_constraints_name_the_same_ruff() -> None:
