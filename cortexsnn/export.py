@@ -75,8 +75,9 @@ def to_brian2_script(
     body = _body(plan)
     if plan.problems:
         raise InputError(_listed(plan.problems))
-    script = "\n".join([*_docstring(plan, target), *_imports(body), *_helpers(plan), *body, *_ending(plan)]) + "\n"
-    ast.parse(script)  # nothing of a circuit can have broken out of the place it was given
+    lines = [*_docstring(plan, target), *_imports(plan, body), *_helpers(plan), *body, *_ending(plan)]
+    script = "\n".join([*lines, ""])
+    ast.parse(script)  # a last check on what was put together
     if target is not None:
         write_files({target.with_suffix(".npz"): _archive(plan.data), target: script.encode("utf-8")})
     return script
@@ -109,12 +110,13 @@ def _listed(problems: list[Problem]) -> str:
 _CONVENTIONS = """
 Step k covers the time from k*dt to (k + 1)*dt: inputs, arrivals, update, threshold, reset. Arrivals come before the update here
 (Brian2's default schedule has them after the threshold), so that a reset cannot wipe them out. Either way, what a neuron sends
-in step k finds its synapses in step k + 1 at the earliest: a delay d becomes d - dt. Inputs send at the beginning of a step and
-keep their d. A pulse lasts one step: what arrives is added up, read by one update, and cleared at the end of the step.
+in step k finds its synapses in step k + 1 at the earliest, so its delays are one dt shorter for Brian2 than they are in the
+circuit. Inputs send at the beginning of a step and keep their delays. A pulse lasts one step: what arrives is added up, read by
+one update, and cleared at the end of the step.
 """
 _STAGES = """
-Some projections have no delay at all. The groups run one after the other for that, in stages, and such synapses deliver in a
-slot between the thresholds of one stage and the update of the next.
+Some projections have no delay at all. For their sake the groups run one after the other, in stages, and such synapses deliver
+after the thresholds of one stage and before the update of the next.
 """
 
 
@@ -142,13 +144,11 @@ def _docstring(plan: Plan, target: Path | None) -> list[str]:
     return [*lines, '"""', ""]
 
 
-def _imports(body: list[str]) -> list[str]:
+def _imports(plan: Plan, body: list[str]) -> list[str]:
     units = units_to_import("\n".join(body))
     extra = [f"from brian2.units.allunits import {', '.join(units)}"] if units else []
-    return [
-        "from pathlib import Path", "", "import numpy as np", "from brian2 import *", *extra, "",
-        "data = np.load(Path(__file__).with_suffix('.npz'), allow_pickle=False)",
-    ]  # fmt: skip
+    scipy = ["from scipy.linalg import expm"] if "set_propagators" in plan.helpers else []
+    return ["from pathlib import Path", "", "import numpy as np", "from brian2 import *", *extra, *scipy, ""]
 
 
 def _body(plan: Plan) -> list[str]:
@@ -181,12 +181,18 @@ def _populations(plan: Plan) -> list[str]:
 
 
 def _settings(plan: Plan) -> list[str]:
+    target = "starts at once; 'cython' is faster in long runs"
+    if "where" in plan.helpers:
+        target = "starts at once; other targets lack 'where'"
+    elif plan.divides:
+        target += ", but stops at the 0/0 below unless the next line is removed"
     return [
-        "prefs.codegen.target = 'numpy'  # starts at once" + ("" if plan.helpers & {"where"} else "; 'cython' is faster in long runs"),
+        "data = np.load(Path(__file__).with_suffix('.npz'), allow_pickle=False)",
+        f"prefs.codegen.target = 'numpy'  # {target}",
         "prefs.codegen.loop_invariant_optimisations = False  # keeps the order of operations",
         f"defaultclock.dt = {number(plan.program.dt)}*ms",
         "dt = defaultclock.dt",
-    ]  # fmt: skip
+    ]
 
 
 def _network(plan: Plan) -> list[str]:
@@ -235,7 +241,7 @@ where = Function(
 """,
     "written_out": '''
 def written_out(step):
-    """Integration method that executes the lines of ``step``."""
+    """Integration method that executes the lines of ``step``, whatever the equations say: change both together."""
     return lambda equations, variables, method_options=None: step
 ''',
     "set_propagators": '''
@@ -273,8 +279,7 @@ def place(group, stage):
 def _helpers(plan: Plan) -> list[str]:
     needed = plan.helpers | ({"place"} if len(plan.program.stages) > 1 else set())
     texts = [text.rstrip("\n").splitlines() for name, text in _HELPERS.items() if name in needed]
-    imported = ["from scipy.linalg import expm"] if "set_propagators" in needed else []
-    return [*imported, *_settings(plan), *(line for text in texts for line in ["", *text]), *([""] if texts else [])]
+    return [*_settings(plan), *(line for text in texts for line in ["", *text]), *([""] if texts else [])]
 
 
 def _ending(plan: Plan) -> list[str]:

@@ -45,7 +45,7 @@ _BASE = {
     "ms": "second", "mV": "volt", "pA": "amp", "nS": "siemens", "pF": "farad", "Gohm": "ohm", "kHz": "hertz", "um": "metre",
     "fcoulomb": "coulomb", "mM": "mmolar", "amol": "mole", "kelvin": "kelvin", "candle": "candle",
 }  # fmt: skip
-_STAR = frozenset(["ms", "us", "mV", "pA", "nA", "uA", "mA", "pF", "nF", "uF", "nS", "uS", "um", "um2", "mm", "mm2", "cm", "cm2", "kHz", "MHz", "Hz", "mM", "uM", "nM", "Mohm", "Gohm", "kohm", "second", "metre", "volt", "amp", "siemens", "farad", "ohm", "hertz", "coulomb", "kelvin", "mole", "msiemens", "usiemens", "nsiemens", "mvolt", "msecond"])  # fmt: skip
+STAR_UNITS = frozenset(["ms", "us", "mV", "pA", "nA", "uA", "mA", "pF", "nF", "uF", "nS", "uS", "um", "um2", "mm", "mm2", "cm", "cm2", "kHz", "MHz", "Hz", "mM", "uM", "nM", "Mohm", "Gohm", "kohm", "second", "metre", "volt", "amp", "siemens", "farad", "ohm", "hertz", "coulomb", "kelvin", "mole", "msiemens", "usiemens", "nsiemens", "mvolt", "msecond"])  # fmt: skip
 """Units that ``from brian2 import *`` brings; the others are imported by name."""
 
 
@@ -87,7 +87,7 @@ def base_unit(dimension: Dimension) -> str:
 def units_to_import(script: str) -> list[str]:
     """Units outside of strings that the star import does not bring, sorted."""
     found = {node.id for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Name)}
-    return sorted(name for name in found - _STAR if is_unit(name))
+    return sorted(name for name in found - STAR_UNITS if is_unit(name))
 
 
 def times_unit(text: str, dimension: Dimension) -> str:

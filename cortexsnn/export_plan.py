@@ -19,6 +19,9 @@ from .program import Pathway, StepProgram
 from .realise import Realisation
 from .spec import Circuit, Neuron, Projection
 
+MOST_LATE = 20
+"""Longest way of a graded population's output that a script can say, in steps: each takes a variable."""
+
 
 @dataclass(frozen=True)
 class Route:
@@ -139,7 +142,7 @@ class Plan:
     def latest(self, population: str) -> int:
         """Longest way, in steps, of what a graded population sends."""
         routes = [r for r in self.routes.values() if r.pathway.pre == population and r.pathway.emits == "values"]
-        return max((r.delay or 0 for r in routes), default=0)
+        return min(MOST_LATE, max((r.delay or 0 for r in routes), default=0))
 
     def _route(self, pathway: Pathway) -> Route:
         projection = self.circuit.projections[pathway.name]

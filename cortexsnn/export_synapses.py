@@ -8,16 +8,13 @@ import numpy as np
 
 from .export_language import base_unit, code, number, quantity, times_unit
 from .export_neurons import call, drawn_as, indented, triple
-from .export_plan import Plan, Route
+from .export_plan import MOST_LATE, Plan, Route
 from .export_regular import late_name
 from .expression import names
 from .program import Delivery
 from .spec import Array, Connect, Distribution, Input
 from .units import TIME, coherent_name, parse_unit
 from .values import dimension_of
-
-MOST_LATE = 20
-"""Longest way of a graded population's output, in steps."""
 
 # -- inputs -------------------------------------------------------------------------------------------------------------
 
@@ -138,7 +135,7 @@ def _sent(plan: Plan, route: Route) -> str:
     if source is None or source.output is None:
         return f"{_value(route.delay)}_pre"
     name = source.output.target
-    return f"{plan.names[route.pathway.pre][late_name(name, route.delay) if route.delay else name]}_pre"
+    return f"{plan.names[route.pathway.pre][late_name(name, min(route.delay, MOST_LATE)) if route.delay else name]}_pre"
 
 
 def _seen(plan: Plan, route: Route) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from brian2.core.functions import DEFAULT_FUNCTIONS
 import cortexsnn as cx
 from cortexsnn.errors import InputError
 from cortexsnn.export import to_brian2_script
-from cortexsnn.export_language import TAKEN, brian2_names, free_text, quantity
+from cortexsnn.export_language import STAR_UNITS, TAKEN, brian2_names, free_text, quantity, units_to_import
 from cortexsnn.recording import events
 from cortexsnn.units import parse_unit
 from random_circuits import seeded_case
@@ -260,7 +260,6 @@ def test_free_text_stays_in_its_lines() -> None:
 def test_names_that_brian2_needs_are_changed() -> None:
     group = b2.NeuronGroup(1, "v : 1", threshold="v > 1", reset="", refractory=1 * b2.ms)
     synapses = b2.Synapses(group, group, on_pre="v_post += 1")
-    b2.Network(group, synapses)  # else Brian2 wonders what they are for
     known = {*dir(group), *group.variables, *dir(synapses), *synapses.variables} - {"v"}
     known |= {*DEFAULT_FUNCTIONS, "pi_post", "mV", "xi", "xi_1", "syn_a", "rows2_a"}
     names = brian2_names(sorted(n for n in known if n[0].isalpha()))
@@ -284,6 +283,12 @@ def test_names_that_brian2_needs_are_changed() -> None:
 )
 def test_quantities_are_written_as_in_the_circuit(value: Any, unit: str, text: str) -> None:
     assert quantity(value, parse_unit(unit).dimension) == text
+
+
+def test_units_that_brian2_does_not_bring_are_imported() -> None:
+    assert units_to_import("x = 3*fcoulomb + 2*mV + fmolar*'katal'") == ["fcoulomb", "fmolar"]
+    assert [unit for unit in STAR_UNITS if not hasattr(b2, unit)] == []
+    assert [unit for unit in ("fcoulomb", "fmolar") if not hasattr(b2.units.allunits, unit)] == []
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------------
