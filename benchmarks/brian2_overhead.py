@@ -40,9 +40,7 @@ circuit = load(name, **arguments)
 job = prepare(circuit, lower(circuit), realise(circuit, 0), duration="1 second")
 program = ProgramCache().program(programs.key([job]), lambda new: programs.build([job], new))
 folder.mkdir()
-programs.write_numbers(folder, programs.numbers([job]))
-(folder / "results").mkdir()
-(folder / "static_arrays").symlink_to(program / "static_arrays")
+programs.lay_out(program, folder, [job])
 (folder / "main").symlink_to(program / "main")
 """
 

@@ -61,10 +61,8 @@ def main() -> None:
         build = time.perf_counter() - start
         folder = Path(temporary) / "run"
         folder.mkdir()
-        programs.write_numbers(folder, programs.numbers([job]))
-        (folder / "results").mkdir()
-        (folder / "static_arrays").symlink_to(program / "static_arrays")
-        command = [str(program / "main"), "--results_dir", "results/"]
+        programs.lay_out(program, folder, [job])
+        command = [str(program / "main"), *programs.ARGUMENTS]
         bare = median(run_program(command, folder)[0] for _ in range(RUNS))
     reference = build + RUNS * bare
     every_time = RUNS * (build + bare)

@@ -8,10 +8,11 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from cortexsnn.recording import installed
 
 HERE = Path(__file__).parent
 _LAUNCH = """
@@ -63,12 +64,7 @@ def write(
     name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = ("cortexsnn", "brian2", "numpy")
 ) -> None:
     """``benchmarks/results/NAME.json``."""
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
+    versions = {package: installed(package) or "not installed" for package in packages}
     machine = {
         "cores": os.cpu_count(),
         "machine": platform.machine(),

@@ -43,10 +43,8 @@ for ms in (1, 1000):
     found.setdefault("build", time.perf_counter() - start)
     run = folder / str(ms)
     run.mkdir()
-    programs.write_numbers(run, programs.numbers([job]))
-    (run / "results").mkdir()
-    (run / "static_arrays").symlink_to(program / "static_arrays")
-    found[str(ms)] = run_program([str(program / "main"), "--results_dir", "results/"], run)
+    programs.lay_out(program, run, [job])
+    found[str(ms)] = run_program([str(program / "main"), *programs.ARGUMENTS], run)
 found["python_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 rates = {}
 import numpy as np

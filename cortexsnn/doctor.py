@@ -22,7 +22,7 @@ from .emit.program_cache import cache_folder
 from .emit.to_brian2_program import EXACT_FLAGS
 from .emit.to_brian2_session import RUNTIME_FLAGS
 from .outside import ask
-from .recording import versions
+from .recording import installed
 
 CPP_PROBE = """#include <cmath>
 #include <cstdio>
@@ -132,7 +132,7 @@ def _python() -> Finding:
 
 def _import(name: str) -> Finding:
     """Whether a package can be imported, tried in a process of its own."""
-    version = versions().get(name) or cuda.installed(name) or "not installed"
+    version = installed(name) or "not installed"
     answer = ask([sys.executable, "-W", "ignore", "-c", f"import {name}"], _IMPORT_SECONDS, environment=_plain())
     if not answer.trouble:
         return Finding(name, version)
@@ -241,7 +241,7 @@ def _gpu() -> Finding:
 
 
 def _brian2cuda() -> Finding:
-    version = cuda.installed("brian2cuda")
+    version = installed("brian2cuda")
     return Finding("brian2cuda", version or "", "" if version else "not installed")
 
 
@@ -267,7 +267,7 @@ def _cache() -> Finding:
 def _text(found: Examination) -> str:
     names = ("python", *_REQUIRED, "brian2cuda", "g++", "Python.h", "nvcc", "curand", "gpu", "cache")
     lines = [str(found.findings[name]) for name in names]
-    lines.insert(1, f"{'cortexsnn':{_WIDTH}s} {versions()['cortexsnn']}")
+    lines.insert(1, f"{'cortexsnn':{_WIDTH}s} {installed('cortexsnn')}")
     lines.append("")
     lines += [
         f"engine {name:24s} {'no: ' + trouble if trouble else 'yes'}" for name, trouble in found.engines().items()
@@ -290,7 +290,7 @@ def _cuda_text(found: Examination) -> list[str]:
     ]
     if not found.lacking:
         for name in ("brian2", "brian2cuda"):
-            known, here = dict(cuda.COMBINATION)[name], cuda.installed(name)
+            known, here = dict(cuda.COMBINATION)[name], installed(name)
             if here != known:
                 lines.append(f"  another release: {name} {here}\n      pip install {name}=={known}")
     return lines

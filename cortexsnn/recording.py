@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,18 @@ _MARK = "zarr.json"
 _PACKAGES = ("cortexsnn", "brian2", "brian2cuda", "torch", "numpy", "scipy", "scikit-learn", "xarray")
 
 
+@cache
+def installed(name: str) -> str | None:
+    """Version of an installed distribution."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {name: installed(name) or "not installed" for name in _PACKAGES}
 
 
 def build(

@@ -228,7 +228,7 @@ struct GivenRows : Input {
     }
 };
 
-constexpr int64_t DRIVE_CHUNK = 1024;
+constexpr int64_t DRIVE_CHUNK = CORTEXSNN_DRIVE_CHUNK;    // steps of a stream, defined by who includes this
 
 // Counts drawn in the step in which they arrive: as many as there are entries above a uniform number in the channel's
 // table of tails, P(count >= 1), P(count >= 2), … One stream for each trial and each `chunk` of steps.

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -229,11 +229,3 @@ def _toolkit_or_error(lacking: list[Missing]) -> Toolkit:
         what, remedy = ", ".join(m.what for m in lacking), "; ".join(m.remedy for m in lacking)
         raise EngineError(f"target 'cuda_standalone' cannot run here: {what}; {remedy}; or use target='cpp_standalone'")
     return found
-
-
-def installed(name: str) -> str | None:
-    """Version of an installed distribution."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

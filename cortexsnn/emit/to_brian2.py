@@ -35,18 +35,12 @@ def run_many(jobs: Sequence[Job], target: str = "numpy") -> list[Traces]:
 
 
 def _run_in_python(jobs: Sequence[Job], target: str) -> list[Traces]:
-    import brian2 as b2
-
-    from .to_brian2_network import JobNetwork, schedule
+    from .to_brian2_network import JobNetwork, network_of
     from .to_brian2_plain import Plain
     from .to_brian2_session import brian_session
 
     with brian_session(target) as run_network:
         parts = [JobNetwork(job, f"j{k}_", Plain) for k, job in enumerate(jobs)]
         supplies: list[Any] = [part.supply for part in parts]
-        network = b2.Network()
-        network.schedule = schedule(max(len(job.program.stages) for job in jobs))
-        for part in parts:
-            network.add(*part.objects)
-        run_network(network, max(s.total_steps * s.job.program.dt for s in supplies))
+        run_network(network_of(parts), max(s.total_steps * s.job.program.dt for s in supplies))
         return [supply.traces() for supply in supplies]

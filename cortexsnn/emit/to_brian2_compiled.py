@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..drive import CHUNK
 from ..job import SPIKES
 from ..probes import split
 from ..program import Pathway, PopulationStep
@@ -43,7 +44,7 @@ class _Code:
 
 
 class Compiled:
-    """A ``Supply`` of files. ``opening``, ``begin``, ``end`` and ``hooks`` are the C++ lines it has collected."""
+    """A ``Supply`` of files, which collects C++ lines: ``declared``, ``opening`` when the program starts, ``hooks`` in its steps."""
 
     def __init__(self, network: JobNetwork, number: int, alone: bool) -> None:
         self.network, self.job, self.b2, self.number = network, network.job, network.b2, number
@@ -159,7 +160,7 @@ class Compiled:
             self._hook(f"deliver_{pathway.name}_{k}", "arrivals", len(self.network.objects), call)
         return True
 
-    def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int, weights: list[np.ndarray]) -> None:
+    def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int) -> None:
         synapses._connect_called = True  # the program reads its edges itself
         synapses.go.delay = 0 * self.b2.ms  # so does the queue its delays, and Brian2 must not prepare it
         self.filled.add(f"{synapses.go.name}_push_spikes")
@@ -198,7 +199,8 @@ def sources(supplies: list[Compiled]) -> tuple[str, str]:
     """Header with the declarations that Brian2's main program needs, and the file with their definitions."""
     functions = {name: code for supply in supplies for name, code in supply.hooks.items()}
     declared = "\n".join(f"void {name}();" for name in functions)
-    header = f'#pragma once\n#include "cortexsnn.h"\n{declared}\nvoid cortexsnn_open();\nvoid cortexsnn_close();\ndouble cortexsnn_duration();\n'
+    chunk = f"#define CORTEXSNN_DRIVE_CHUNK {CHUNK}"
+    header = f'#pragma once\n{chunk}\n#include "cortexsnn.h"\n{declared}\nvoid cortexsnn_open();\nvoid cortexsnn_close();\ndouble cortexsnn_duration();\n'
     first = supplies[0].name
     lines = [
         '#include "objects.h"',

@@ -21,21 +21,20 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import EngineError
-from ..job import SPIKES, Events, Job, Traces, numerical_error
+from ..job import SPIKES, Job, Traces
+from .compilers import Compiler, largest_first
 from .cuda_toolkit import GENERIC_CAPABILITY, NVCC_FLAGS, Toolkit, gpu, require, require_compiler, runtime_environment
 from .program_cache import ProgramCache
 from .to_brian2_names import local
-from .to_brian2_network import JobNetwork, schedule
+from .to_brian2_network import JobNetwork, network_of
 from .to_brian2_numbers import gap, spent
-from .to_brian2_plain import Plain
+from .to_brian2_plain import Plain, check_first_bad, events_of, in_trials
 from .to_brian2_session import RUNTIME_FLAGS, brian_session
 
 _ARRIVALS = "departed"
@@ -114,12 +113,10 @@ def generate(jobs: Sequence[Job], folder: Path) -> None:
     with _cuda_session(folder) as run_network:
         parts = [JobNetwork(job, f"j{k}_", Plain) for k, job in enumerate(jobs)]
         supplies: list[Any] = [part.supply for part in parts]
-        network = b2.Network()
-        network.schedule = [*schedule(max(len(job.program.stages) for job in jobs)), _ARRIVALS]
         for part in parts:
             _deliver_after_thresholds(part)
             _order_recorded(part.supply)
-            network.add(*part.objects)
+        network = network_of(parts, _ARRIVALS)
         # Synapses look at the default clock to see whether a delay has passed: something must make it tick.
         b2.defaultclock.dt = steps.pop() * b2.ms
         network.add(b2.NeuronGroup(1, "tick : 1", clock=b2.defaultclock, name="default_clock"))
@@ -209,36 +206,17 @@ def compile_program(folder: Path, capability: float = GENERIC_CAPABILITY) -> Non
         Something is missing, or the compiler's first complaint.
     """
     toolkit = require_compiler()
-    environment = toolkit.environment(folder / "links")
-    common = toolkit.command(capability)
+    compiler = Compiler(
+        "nvcc",
+        toolkit.command(capability),
+        folder,
+        without_space="free some space, or set TMPDIR",
+        otherwise="see whether `cortexsnn doctor` compiles its probe; if so, this is an error of the package: please report it",
+        environment=toolkit.environment(folder / "links"),
+    )
     host = ["-Xcompiler", ",".join(RUNTIME_FLAGS)]
-    # The largest first, so that none is left over at the end.
-    units = sorted(folder.rglob("*.cu"), key=lambda path: -path.stat().st_size)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        done = [
-            pool.submit(_compiler, [*common, *host, "-I.", "-dc", str(unit), "-o", f"{unit}.o"], folder, environment)
-            for unit in units
-        ]
-        try:
-            for future in tqdm(as_completed(done), total=len(done), desc="nvcc", delay=5, leave=False, disable=None):
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    _compiler([*common, *(f"{unit}.o" for unit in units), "-lcurand", "-o", "main"], folder, environment)
-
-
-def _compiler(command: list[str], folder: Path, environment: dict[str, str]) -> None:
-    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if found.returncode:
-        text = found.stderr + found.stdout
-        said = next((line for line in text.splitlines() if "rror" in line or "space" in line), text)
-        remedy = (
-            "free some space, or set TMPDIR"
-            if "space left" in text
-            else "see whether `cortexsnn doctor` compiles its probe; if so, this is an error of the package: please report it"
-        )
-        raise EngineError(f"nvcc failed: {said.strip()[:300]}; {remedy}")
+    objects = compiler.objects(largest_first([*folder.rglob("*.cu")]), *host, "-I.", "-dc")
+    compiler(*objects, "-lcurand", "-o", "main")
 
 
 # -- execute ------------------------------------------------------------------------------------------------------------
@@ -282,33 +260,15 @@ def read_results(folder: Path, jobs: Sequence[Job]) -> list[Traces]:
 
 
 def _traces(results: Path, job: Job, files: dict[str, Any]) -> Traces:
-    _check_finite(results, job, files["bad"])
-    period = job.n_steps + gap(job)
-    spikes = {name: _events(results, job, period, *both) for name, both in files["spikes"].items()}
+    for name, file in files["bad"].items():
+        check_first_bad(job, job.program.population(name), np.fromfile(results / file))
+    dt, period = job.program.dt * 1e-3, job.n_steps + gap(job)
+    spikes = {
+        name: events_of(np.fromfile(results / times), np.fromfile(results / neurons, np.int32), dt, period)
+        for name, (times, neurons) in files["spikes"].items()
+    }
     values: dict[str, dict[str, np.ndarray]] = {name: {} for name in job.probes}
     for name, variables in files["values"].items():
         for variable, file in variables.items():
-            rows = np.fromfile(results / file).reshape(-1, job.program.size(name))[: period * job.n_trials]
-            rows = rows.reshape(job.n_trials, period, -1)[:, : job.n_steps]
-            values[name][variable] = np.ascontiguousarray(rows)
+            values[name][variable] = in_trials(np.fromfile(results / file).reshape(-1, job.program.size(name)), job)
     return Traces(spikes, values)
-
-
-def _events(results: Path, job: Job, period: int, times: str, neurons: str) -> Events:
-    """Spikes in order: a GPU writes those of one step in any."""
-    step = np.rint(np.fromfile(results / times) / (job.program.dt * 1e-3)).astype(np.int64)
-    neuron = np.fromfile(results / neurons, np.int32)
-    order = np.lexsort((neuron, step))
-    trial, step = np.divmod(step[order], period)
-    return Events(trial.astype(np.int32), step.astype(np.int32), neuron[order])
-
-
-def _check_finite(results: Path, job: Job, files: dict[str, str]) -> None:
-    """First offence of each neuron as the program kept it: step * variables + variable, -1 for none."""
-    for name, file in files.items():
-        bad = np.fromfile(results / file)
-        if (bad >= 0).any():
-            neuron = int(np.argmin(np.where(bad >= 0, bad, np.inf)))
-            watched = job.program.population(name).finite
-            step, variable = divmod(int(bad[neuron]), len(watched))
-            raise numerical_error(job.program, name, watched[variable], neuron, step, float("nan"))

@@ -8,7 +8,7 @@ empty when the next trial starts from the initial state. Where numbers come from
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..job import Job
 from ..program import Pathway, PopulationStep
 from .to_brian2_functions import functions
 from .to_brian2_names import LOCAL_STEP, local, translate
-from .to_brian2_numbers import edge_groups, emitted_name, value_delays, weights_of
+from .to_brian2_numbers import edge_groups, emitted_name, shares_weight, value_delays
 from .to_brian2_population import EVERY, PopulationNetwork
 
 _STAGE_SLOTS = ("arrive", "clear", "reduce", "reduced", "update", "threshold", "deliver", "reset")
@@ -59,7 +59,9 @@ class Supply(Protocol):
         """Deliver the values of an input without synapses; False if the pathway needs them."""
         ...
 
-    def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int, weights: list[np.ndarray]) -> None: ...
+    def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int) -> None:
+        """Edges, weights ``w0``, ``w1`` … and delays of the ``chosen`` edges, all with ``delay`` where they carry values."""
+        ...
 
     def add_monitors(self, group: Any, population: PopulationStep, probed: tuple[str, ...]) -> None: ...
 
@@ -68,6 +70,17 @@ def schedule(n_stages: int) -> list[str]:
     """Slots of one step, in order; Brian2's own first slots stay for its inert default objects."""
     stages = [f"stage{s}_{slot}" for s in range(n_stages) for slot in _STAGE_SLOTS]
     return ["start", "groups", "synapses", "trial", "input", "arrivals", *stages, "finish", "record", "shift", "empty"]
+
+
+def network_of(parts: Sequence[JobNetwork], *slots: str) -> Any:
+    """A Brian2 network of several jobs; ``slots`` come after those of :func:`schedule`."""
+    import brian2 as b2
+
+    network = b2.Network()
+    network.schedule = [*schedule(max(len(part.program.stages) for part in parts)), *slots]
+    for part in parts:
+        network.add(*part.objects)
+    return network
 
 
 class JobNetwork:
@@ -121,8 +134,7 @@ class JobNetwork:
             self._add_synapses(pathway, chosen, delay)
 
     def _add_synapses(self, pathway: Pathway, chosen: Any, delay: int) -> None:
-        weights = weights_of(self.job, pathway)
-        lines = []
+        lines, model = [], []
         for k, delivery in enumerate(pathway.deliveries):
             gain = f"w{k}"
             if delivery.factor is not None:
@@ -130,18 +142,20 @@ class JobNetwork:
                     f" * ({translate(delivery.factor, self.program.dt, lambda n: self._edge_name(pathway, n, delay))})"
                 )
             lines.append(f"{local(delivery.port)}_post += {gain}")
+            shared = shares_weight(self.job, pathway, delivery)
+            model.append(f"w{k} : 1{' (constant, shared)' if shared else ''}")
         event = "spike" if pathway.emits == "spikes" else f"late{delay}" if delay else EVERY
         synapses = self.b2.Synapses(
             self.groups[pathway.pre],
             self.groups[pathway.post],
-            model="\n".join(f"w{k} : 1{' (constant, shared)' if w.size == 1 else ''}" for k, w in enumerate(weights)),
+            model="\n".join(model),
             on_pre={"go": "\n".join(lines)},
             on_event={"go": event},
             namespace=self.namespace,
             clock=self.clock,
             name=f"{self.prefix}{pathway.name}_syn{delay}",
         )
-        self.supply.connect(synapses, pathway, chosen, delay, weights)
+        self.supply.connect(synapses, pathway, chosen, delay)
         synapses.go.when = "arrivals" if pathway.stage is None else f"stage{pathway.stage}_deliver"
         synapses.go.order = len(self.objects)  # as declared
         self.add(synapses)

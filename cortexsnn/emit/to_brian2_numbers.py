@@ -48,10 +48,11 @@ def used_constants(job: Job, p: PopulationStep) -> dict[str, np.ndarray]:
     return {name: value for name, value in job.constants[p.name].items() if name in used and name not in p.states}
 
 
-def weights_of(job: Job, pathway: Pathway) -> list[np.ndarray]:
-    """Signed weight for each delivery: (edge,), or (1,) where one number serves all edges."""
+def shares_weight(job: Job, pathway: Pathway, delivery: Delivery) -> bool:
+    """Whether one number serves all edges, as :func:`effective_weight` gives it."""
     edges = job.edges[pathway.name]
-    return [effective_weight(edges, d, job.constants[pathway.post]) for d in pathway.deliveries]
+    scale = np.ones(1) if delivery.scale is None else job.constants[pathway.post][delivery.scale]
+    return edges.index is None and edges.values.size == 1 and scale.size == 1
 
 
 def spent(job: Job, pathway: Pathway) -> int:
@@ -172,6 +173,6 @@ def _edge_structure(job: Job, pathway: Pathway) -> dict[str, Any]:
     edges: Edges = job.edges[pathway.name]
     return {
         "none": edges.pre.size == 0,
-        "shared": [w.size == 1 for w in _weights_for_program(job, pathway)],
+        "shared": [shares_weight(job, pathway, d) for d in pathway.deliveries],
         "value_delays": [d for d, _ in edge_groups(job, pathway)] if pathway.emits == "values" else [],
     }

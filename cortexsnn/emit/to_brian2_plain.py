@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..job import SPIKES, Events, Traces, numerical_error
+from ..job import SPIKES, Events, Job, Traces, numerical_error
+from ..lower import effective_weight
 from ..program import Pathway, PopulationStep
 from .to_brian2_names import LOCAL_STEP, local
 from .to_brian2_numbers import gap, waiting
@@ -106,10 +107,11 @@ class Plain:
     def deliver_directly(self, pathway: Pathway) -> bool:
         return False
 
-    def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int, weights: list[np.ndarray]) -> None:
+    def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int) -> None:
         edges = self.job.edges[pathway.name]
         synapses.connect(i=edges.pre[chosen], j=edges.post[chosen])
-        for k, weight in enumerate(weights):
+        for k, delivery in enumerate(pathway.deliveries):
+            weight = effective_weight(edges, delivery, self.job.constants[pathway.post])
             setattr(synapses, f"w{k}", float(weight[0]) if weight.size == 1 else weight[chosen])
         steps = waiting(self.job, pathway)
         if steps.any():
@@ -146,34 +148,48 @@ class Plain:
         NumericalError
             A state became NaN or infinite.
         """
-        self._check_finite()
-        spikes = {name: self._events(monitor) for name, monitor in self.spike_monitors.items()}
+        for population in self.job.program.populations:
+            if population.finite:
+                bad = self.network.groups[population.name].first_bad[:]
+                check_first_bad(self.job, population, np.asarray(bad))
+        dt = float(self.network.clock.dt)
+        spikes = {
+            name: events_of(np.asarray(m.t), np.asarray(m.i), dt, self.period)
+            for name, m in self.spike_monitors.items()
+        }
         values: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.job.probes}
         for name, monitor in self.state_monitors.items():
             for variable in self.job.probes[name]:
                 if variable != SPIKES:
-                    rows = np.asarray(getattr(monitor, local(variable))).T[: self.total_steps]
-                    rows = rows.reshape(self.job.n_trials, self.period, -1)[:, : self.job.n_steps]
-                    values[name][variable] = np.ascontiguousarray(rows)
+                    rows = np.asarray(getattr(monitor, local(variable))).T
+                    values[name][variable] = in_trials(rows, self.job)
         return Traces(spikes, values)
 
-    def _events(self, monitor: Any) -> Events:
-        step = np.rint(np.asarray(monitor.t) / float(self.network.clock.dt)).astype(np.int64)
-        neuron = np.asarray(monitor.i)
-        order = np.lexsort((neuron, step))
-        step, neuron = step[order], neuron[order]
-        return Events(
-            (step // self.period).astype(np.int32), (step % self.period).astype(np.int32), neuron.astype(np.int32)
-        )
 
-    def _check_finite(self) -> None:
-        program = self.job.program
-        for population in program.populations:
-            if population.finite:
-                bad = np.asarray(self.network.groups[population.name].first_bad[:])
-                if (bad >= 0).any():
-                    code, neuron = min((int(b), n) for n, b in enumerate(bad) if b >= 0)
-                    step, variable = divmod(code, len(population.finite))
-                    raise numerical_error(
-                        program, population.name, population.finite[variable], neuron, step, float("nan")
-                    )
+def events_of(seconds: np.ndarray, neuron: np.ndarray, dt: float, period: int) -> Events:
+    """Spikes of a monitor by trial, step and neuron; those of one step may come in any order."""
+    step = np.rint(seconds / dt).astype(np.int64)
+    order = np.lexsort((neuron, step))
+    trial, step = np.divmod(step[order], period)
+    return Events(trial.astype(np.int32), step.astype(np.int32), neuron[order].astype(np.int32))
+
+
+def in_trials(rows: np.ndarray, job: Job) -> np.ndarray:
+    """Rows (step of the whole run, neuron) as (trial, step, neuron), without the gaps."""
+    period = job.n_steps + gap(job)
+    rows = rows[: period * job.n_trials].reshape(job.n_trials, period, -1)
+    return np.ascontiguousarray(rows[:, : job.n_steps])
+
+
+def check_first_bad(job: Job, population: PopulationStep, bad: np.ndarray) -> None:
+    """First offence of each neuron as ``finite_code`` kept it: step * variables + variable, -1 for none.
+
+    Raises
+    ------
+    NumericalError
+        There is one.
+    """
+    if (bad >= 0).any():
+        neuron = int(np.argmin(np.where(bad >= 0, bad, np.inf)))
+        step, variable = divmod(int(bad[neuron]), len(population.finite))
+        raise numerical_error(job.program, population.name, population.finite[variable], neuron, step, float("nan"))

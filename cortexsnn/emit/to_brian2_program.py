@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from importlib import metadata, resources
 from pathlib import Path
@@ -24,9 +23,10 @@ from tqdm import tqdm
 from ..errors import EngineError
 from ..job import SPIKES, Events, Job, Traces, numerical_error
 from ..probes import split
+from .compilers import Compiler, largest_first
 from .program_cache import ProgramCache
 from .to_brian2_compiled import Compiled, sources
-from .to_brian2_network import JobNetwork, schedule
+from .to_brian2_network import JobNetwork, network_of
 from .to_brian2_numbers import numbers, structure
 from .to_brian2_session import brian_session
 
@@ -101,10 +101,7 @@ def generate(jobs: Sequence[Job], folder: Path) -> None:
         alone = len(jobs) == 1
         parts = [JobNetwork(job, f"j{k}_", partial(Compiled, number=k, alone=alone)) for k, job in enumerate(jobs)]
         supplies: list[Any] = [part.supply for part in parts]
-        network = b2.Network()
-        network.schedule = schedule(max(len(job.program.stages) for job in jobs))
-        for part in parts:
-            network.add(*part.objects)
+        network = network_of(parts)
         header, code = sources(supplies)
         (folder / "cortexsnn.h").write_bytes(resources.files(__package__).joinpath("cortexsnn.h").read_bytes())
         (folder / "hooks.h").write_text(header)
@@ -134,22 +131,18 @@ def compile_program(folder: Path) -> None:
     EngineError
         With the compiler's first complaint.
     """
-    flags = [*EXACT_FLAGS, "-I."]
-    workers = os.cpu_count() or 1
-    join_sources(folder, workers)
+    compiler = Compiler(
+        "g++",
+        ["g++", *EXACT_FLAGS, "-I."],
+        folder,
+        without_space="free some space, or name another folder in CORTEXSNN_CACHE",
+        otherwise="this is an error of the package or of the compiler; please report it",
+    )
+    join_sources(folder, os.cpu_count() or 1)
     # The lists of all arrays in objects.cpp run once: optimising them would take longer than everything else.
     objects = folder / "objects.cpp"
     objects.write_text('#pragma GCC optimize("O0")\n' + objects.read_text())
-    units = sorted(folder.glob("*.cpp"), key=lambda path: -path.stat().st_size)
-    with ThreadPoolExecutor(workers) as pool:
-        done = [pool.submit(_compiler, folder, [*flags, "-c", unit.name, "-o", f"{unit.name}.o"]) for unit in units]
-        try:
-            for future in done:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    _compiler(folder, [*(f"{unit.name}.o" for unit in units), "-o", "main"])
+    compiler(*compiler.objects(largest_first([*folder.glob("*.cpp")]), "-c"), "-o", "main")
 
 
 _FUNCTION = re.compile(r"^void (\w+)\(\)", re.MULTILINE)
@@ -161,7 +154,7 @@ def join_sources(folder: Path, n_units: int) -> None:
 
     Every piece keeps its own namespace, for they define the same helpers; its functions are forwarded to.
     """
-    pieces = sorted((folder / "code_objects").glob("*.cpp"), key=lambda path: -path.stat().st_size)
+    pieces = largest_first([*(folder / "code_objects").glob("*.cpp")])
     for unit in range(min(n_units, len(pieces))):
         heads: dict[str, None] = {}
         bodies = []
@@ -175,27 +168,24 @@ def join_sources(folder: Path, n_units: int) -> None:
         (folder / f"pieces{unit}.cpp").write_text("\n".join([*heads, *bodies]))
 
 
-def _compiler(folder: Path, arguments: list[str]) -> None:
-    found = subprocess.run(["g++", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    if found.returncode:
-        said = next((line for line in found.stderr.splitlines() if "rror" in line or "space" in line), found.stderr)
-        remedy = (
-            "free some space, or name another folder in CORTEXSNN_CACHE"
-            if "space" in found.stderr
-            else ("this is an error of the package or of the compiler; please report it")
-        )
-        raise EngineError(f"g++ failed: {said.strip()[:300]}; {remedy}")
-
-
 def execute(program: Path, jobs: Sequence[Job]) -> list[Traces]:
     """Run a built program in a folder of its own, which does not outlive the run."""
     with tempfile.TemporaryDirectory(prefix="cortexsnn-run-") as name:
         folder = Path(name)
-        write_numbers(folder, numbers(jobs))
-        (folder / "results").mkdir()
-        (folder / "static_arrays").symlink_to(program / "static_arrays")
+        lay_out(program, folder, jobs)
         _run(program / "main", folder, jobs)
         return [_traces(folder / "results", k, job) for k, job in enumerate(jobs)]
+
+
+ARGUMENTS = ("--results_dir", "results/")
+"""Of a program that runs in a folder that was laid out for it."""
+
+
+def lay_out(program: Path, folder: Path, jobs: Sequence[Job]) -> None:
+    """Put into an empty folder what a program needs to run there."""
+    write_numbers(folder, numbers(jobs))
+    (folder / "results").mkdir()
+    (folder / "static_arrays").symlink_to(program / "static_arrays")
 
 
 def write_numbers(folder: Path, given: Iterable[tuple[str, np.ndarray]]) -> None:
@@ -227,9 +217,7 @@ def _run(main: Path, folder: Path, jobs: Sequence[Job]) -> None:
     bad = None
     with (
         errors.open("w") as stderr,
-        subprocess.Popen(
-            [main, "--results_dir", "results/"], cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True
-        ) as process,
+        subprocess.Popen([main, *ARGUMENTS], cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
         tqdm(total=total, unit="step", desc="Brian2", delay=5, leave=False, disable=None) as bar,
     ):
         try:
