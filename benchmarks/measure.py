@@ -61,15 +61,19 @@ def row(
 
 
 def write(
-    name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = ("cortexsnn", "brian2", "numpy")
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    packages: Sequence[str] = ("cortexsnn", "brian2", "numpy"),
+    **parts: str | None,
 ) -> None:
-    """``benchmarks/results/NAME.json``."""
+    """``benchmarks/results/NAME.json``. ``parts``: what else the machine has, such as a GPU."""
     versions = {package: installed(package) or "not installed" for package in packages}
     machine = {
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "processor": _processor(),
         "python": platform.python_version(),
+        **parts,
     }
     path = HERE / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)

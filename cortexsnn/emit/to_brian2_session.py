@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,6 +53,7 @@ def brian_session(target: str, folder: Path | None = None) -> Iterator[Callable[
         for name, value in settings.items():
             b2.prefs[name] = value
         if folder is not None:
+            gc.collect()  # what an earlier run left in cycles holds its names, and the same objects would be called otherwise
             b2.set_device(target, directory=str(folder), build_on_run=False)
             b2.device.reinit()
             b2.device.activate(build_on_run=False, directory=str(folder))

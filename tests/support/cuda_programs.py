@@ -9,6 +9,7 @@ missing : print what keeps the target from running here;  verify : run a case on
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,8 @@ CASES: dict[str, Callable[[], list[Job]]] = {
 
 
 def generate(case: str, folder: Path, slots: str = "slots=ours") -> None:
-    """Also check that Brian2 is left as it was found, and that nothing of this needs torch."""
+    """Also check that Brian2 is left as it was found, that a second time in one process finds the compiled program of the first, and
+    that nothing of this needs torch."""
     import brian2 as b2
 
     before = {name: b2.prefs[name] for name in b2.prefs}
@@ -89,6 +91,11 @@ def generate(case: str, folder: Path, slots: str = "slots=ours") -> None:
         to_brian2_cuda._deliver_after_thresholds = lambda part: None  # type: ignore[assignment]
     folder.mkdir()
     to_brian2_cuda.generate(CASES[case](), folder)
+    with tempfile.TemporaryDirectory() as name:
+        again = Path(name) / "again"
+        to_brian2_cuda.generate(CASES[case](), again)
+        some = cuda_toolkit.Toolkit(Path("nvcc"), 13.0, None, None)
+        assert to_brian2_cuda.key(folder, some, 9.0) == to_brian2_cuda.key(again, some, 9.0)
     after = {name: b2.prefs[name] for name in before}
     assert after == before, {name: (before[name], after[name]) for name in before if before[name] != after[name]}
     assert b2.get_device() is b2.all_devices["runtime"]
