@@ -26,6 +26,7 @@ def to_torch(
     dtype: torch.dtype | None = None,
     surrogate: str = "atan",
     detach_reset: bool = True,
+    fused: bool | None = None,
 ) -> Network:
     """The circuit as a trainable ``torch.nn.Module``.
 
@@ -40,6 +41,8 @@ def to_torch(
         "atan", "sigmoid", "fast_sigmoid", "triangle", "rectangle", "gaussian", with a steepness as in "sigmoid(4)".
     detach_reset : bool
         Hide the reset from the gradient.
+    fused : bool, optional
+        Run steps in compiled kernels: where they can be compiled unless stated; True insists, False runs torch operations.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def to_torch(
     program = lower(validate(circuit))
     realisation = realise(circuit, seed)
     training = training_of(circuit, realisation)
-    return Network(program, realisation, training, dtype, surrogate, detach_reset)
+    return Network(program, realisation, training, dtype, surrogate, detach_reset, fused)
 
 
 def from_torch(circuit: Circuit, network: Network) -> Circuit:

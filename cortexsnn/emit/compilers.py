@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ..errors import EngineError
+
+
+_COMPLAINT = re.compile(r"(?<!collect2: )[Ee]rror|undefined reference|multiple definition|space left")
+"""The linker says what is wrong first, and then that there was an error."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Compiler:
         )
         if found.returncode:
             text = found.stderr + found.stdout
-            said = next((line for line in text.splitlines() if "rror" in line or "space left" in line), text)
+            said = next((line for line in text.splitlines() if _COMPLAINT.search(line)), text)
             remedy = self.without_space if "space left" in text else self.otherwise
             raise EngineError(f"{self.name} failed: {said.strip()[:300]}; {remedy}")
 
@@ -78,3 +86,12 @@ class Compiler:
 def largest_first(units: Sequence[Path]) -> list[Path]:
     """So that no large one is left over at the end."""
     return sorted(units, key=lambda path: -path.stat().st_size)
+
+
+@cache
+def processor() -> str:
+    """What the compiler may tune a program for, so that a shared cache serves different machines."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next((line for line in lines if line.startswith(("flags", "Features"))), "") + platform.machine()
+    return f"{platform.machine()} {platform.processor()} {platform.platform()}"

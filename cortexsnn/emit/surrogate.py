@@ -9,54 +9,28 @@ from typing import Any
 import torch
 
 from ..errors import EngineError, unknown
+from ..expression import compile_tree, substitute
+from .to_torch_library import torch_library
 
-Derivative = Callable[[torch.Tensor, float], torch.Tensor]
-
-
-def atan(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``alpha/2 / (1 + (pi/2 alpha x)^2)``, 1 at threshold for alpha 2 (Fang et al. 2021, arXiv 2007.05785)."""
-    return alpha / 2 / (1 + (torch.pi / 2 * alpha * x) ** 2)
-
-
-def sigmoid(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``alpha s (1 - s)`` with ``s = sigmoid(alpha x)``; 1 at threshold for alpha 4."""
-    s = torch.sigmoid(alpha * x)
-    return alpha * s * (1 - s)
-
-
-def fast_sigmoid(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``1 / (1 + alpha |x|)^2`` (SuperSpike; Zenke and Ganguli 2018, doi:10.1162/neco_a_01086)."""
-    return 1 / (1 + alpha * x.abs()) ** 2
-
-
-def triangle(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``max(0, 1 - |x|/alpha)`` (Bellec et al. 2018, arXiv 1803.09574, there times a damping factor)."""
-    return (1 - x.abs() / alpha).clamp(min=0)
-
-
-def rectangle(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``1/(2 alpha)`` where ``|x| < alpha`` (Wu et al. 2018, doi:10.3389/fnins.2018.00331)."""
-    return (x.abs() < alpha).to(x.dtype) / (2 * alpha)
-
-
-def gaussian(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Normal density with standard deviation alpha."""
-    return torch.exp(-0.5 * (x / alpha) ** 2) / (alpha * (2 * torch.pi) ** 0.5)
-
-
-SURROGATES: dict[str, tuple[Derivative, float]] = {
-    "atan": (atan, 2.0),
-    "sigmoid": (sigmoid, 4.0),
-    "fast_sigmoid": (fast_sigmoid, 10.0),
-    "triangle": (triangle, 1.0),
-    "rectangle": (rectangle, 0.5),
-    "gaussian": (gaussian, 0.4),
+SURROGATES: dict[str, tuple[str, float]] = {
+    # 1 at threshold for alpha 2 (Fang et al. 2021, arXiv 2007.05785)
+    "atan": ("alpha/2 / (1 + (pi/2*alpha*x)*(pi/2*alpha*x))", 2.0),
+    # the derivative of a sigmoid, 1 at threshold for alpha 4
+    "sigmoid": ("alpha * (1/(1 + exp(-alpha*x))) * (1 - 1/(1 + exp(-alpha*x)))", 4.0),
+    # SuperSpike (Zenke and Ganguli 2018, doi:10.1162/neco_a_01086)
+    "fast_sigmoid": ("1 / ((1 + alpha*abs(x)) * (1 + alpha*abs(x)))", 10.0),
+    # Bellec et al. 2018, arXiv 1803.09574, there times a damping factor
+    "triangle": ("clip(1 - abs(x)/alpha, 0, inf)", 1.0),
+    # Wu et al. 2018, doi:10.3389/fnins.2018.00331
+    "rectangle": ("where(abs(x) < alpha, 1, 0) / (2*alpha)", 0.5),
+    # a normal density with standard deviation alpha
+    "gaussian": ("exp(-0.5*(x/alpha)*(x/alpha)) / (alpha*sqrt(2*pi))", 0.4),
 }
-"""Name -> derivative and default width or steepness."""
+"""Name -> derivative in the language of circuit files, and default width or steepness."""
 
 
-def surrogate(text: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Derivative called ``"atan"`` or ``"sigmoid(4)"``.
+def expression(text: str) -> str:
+    """The derivative called ``"atan"`` or ``"sigmoid(4)"`` as an expression of ``x``.
 
     Raises
     ------
@@ -74,7 +48,19 @@ def surrogate(text: str) -> Callable[[torch.Tensor], torch.Tensor]:
         alpha = 0.0
     if not 0 < alpha < float("inf"):
         raise EngineError(f"surrogate: expected a positive number in '{text}', for example '{name}({default:g})'")
-    return lambda x: derivative(x, alpha)
+    return substitute(derivative, {"alpha": repr(alpha)})
+
+
+def surrogate(text: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The derivative called ``"atan"`` or ``"sigmoid(4)"`` on tensors.
+
+    Raises
+    ------
+    EngineError
+        As :func:`expression`.
+    """
+    derivative = expression(text)
+    return lambda x: compile_tree(derivative, torch_library(x.dtype))({"x": x})  # type: ignore[no-any-return]
 
 
 class Spike(torch.autograd.Function):
@@ -92,19 +78,6 @@ class Spike(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (distance,) = ctx.saved_tensors
         return gradients[0] * ctx.derivative(distance), None, None
-
-
-class StraightThrough(torch.autograd.Function):
-    """Forward the first argument, backward to the second unchanged."""
-
-    @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, gradient_to: torch.Tensor) -> torch.Tensor:
-        del gradient_to
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:
-        return None, gradients[0]
 
 
 class ScaleGradient(torch.autograd.Function):

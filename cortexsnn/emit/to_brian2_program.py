@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -23,7 +21,7 @@ from tqdm import tqdm
 from ..errors import EngineError
 from ..job import SPIKES, Events, Job, Traces, numerical_error
 from ..probes import split
-from .compilers import Compiler, largest_first
+from .compilers import Compiler, largest_first, processor
 from .program_cache import ProgramCache
 from .to_brian2_compiled import Compiled, sources
 from .to_brian2_network import JobNetwork, network_of
@@ -58,7 +56,7 @@ def run(jobs: Sequence[Job]) -> list[Traces]:
 
 def key(jobs: Sequence[Job]) -> str:
     """Name of the program that runs these jobs: what its code depends on, the code that writes it, flags and processor."""
-    parts = [structure(jobs), EXACT_FLAGS, metadata.version("brian2"), _emitter(), _processor()]
+    parts = [structure(jobs), EXACT_FLAGS, metadata.version("brian2"), _emitter(), processor()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -70,15 +68,6 @@ def _emitter() -> str:
         if file.name.startswith("to_brian2") or file.name == "cortexsnn.h":
             digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-@cache
-def _processor() -> str:
-    """What the compiler may tune a program for, so that a shared cache serves different machines."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next((line for line in lines if line.startswith(("flags", "Features"))), "") + platform.machine()
-    return f"{platform.machine()} {platform.processor()} {platform.platform()}"
 
 
 def build(jobs: Sequence[Job], folder: Path) -> None:
@@ -142,7 +131,9 @@ def compile_program(folder: Path) -> None:
     # The lists of all arrays in objects.cpp run once: optimising them would take longer than everything else.
     objects = folder / "objects.cpp"
     objects.write_text('#pragma GCC optimize("O0")\n' + objects.read_text())
-    compiler(*compiler.objects(largest_first([*folder.glob("*.cpp")]), "-c"), "-o", "main")
+    compiler(
+        *compiler.objects(largest_first([*folder.glob("*.cpp"), *folder.glob("brianlib/*.cpp")]), "-c"), "-o", "main"
+    )
 
 
 _FUNCTION = re.compile(r"^void (\w+)\(\)", re.MULTILINE)

@@ -23,9 +23,11 @@ from ..realise import Realisation
 from ..training import TrainableWeight, Training
 from ..wiring import components
 from .surrogate import surrogate
+from .to_torch_fused import FusedComponents
+from .to_torch_library import torch_library
 from .to_torch_numbers import clamp, propagate, real_rows
 from .to_torch_pathway import PathwayModule
-from .to_torch_population import Env, PopulationDynamics, torch_library
+from .to_torch_population import Env, PopulationDynamics
 
 Rows = torch.Tensor
 """What a source emitted: (step, trial, neuron)."""
@@ -50,8 +52,9 @@ class _Run:
     start: int
     env: dict[str, Env]
     history: dict[str, torch.Tensor]
+    constants: Mapping[str, Mapping[str, torch.Tensor]]
     rows: dict[str, Any] = field(default_factory=dict)
-    recorded: dict[str, dict[str, list[torch.Tensor]]] = field(default_factory=dict)
+    recorded: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict)
     matrices: dict[tuple[str, int, int], torch.Tensor] = field(default_factory=dict)
     ordered: dict[tuple[str, int, int], torch.Tensor] = field(default_factory=dict)
@@ -87,7 +90,7 @@ class Network(torch.nn.Module):
 
     def __init__(
         self, program: StepProgram, realisation: Realisation, training: Training, dtype: torch.dtype | None = None,
-        derivative: str = "atan", detach_reset: bool = True,
+        derivative: str = "atan", detach_reset: bool = True, fused: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         dtype = torch.float32 if dtype is None else dtype
@@ -111,6 +114,8 @@ class Network(torch.nn.Module):
         self.register_buffer("_anchor", torch.zeros((), dtype=dtype), persistent=False)
         self._hoisted: dict[str, dict[str, torch.Tensor]] = {}
         self._hoisted_for: list[torch.Tensor] = []
+        self.fused = fused
+        self.kernels = FusedComponents(self)
         self.components = components(
             [p.name for s in program.stages for p in map(program.population, s)], self._arrows()
         )
@@ -168,12 +173,32 @@ class Network(torch.nn.Module):
         self.project()
         run = self._begin(*self.drive({} if inputs is None else inputs, state, n_steps, n_trials), state)
         for members, recurrent in self.components:
-            if recurrent:
+            if self._is_fused(members):
+                self.kernels.run(run, members)
+            elif recurrent:
                 self._run_steps(run, members)
             else:
                 self._run_batched(run, members[0])
-        outputs = {name: {k: torch.stack(v) for k, v in found.items()} for name, found in run.recorded.items()}
+        outputs = {
+            name: {k: torch.stack(v) if isinstance(v, list) else v for k, v in found.items()}
+            for name, found in run.recorded.items()
+        }
         return outputs, self._end(run)
+
+    def _is_fused(self, members: tuple[str, ...]) -> bool:
+        """Whether a component is run by compiled kernels.
+
+        Raises
+        ------
+        EngineError
+            They were asked for and are not possible.
+        """
+        if self.fused is False:
+            return False
+        reason = self.kernels.why_not(members)
+        if reason and self.fused:
+            raise EngineError(f"{', '.join(members)}: fused kernels cannot run: {reason}; or choose fused=None")
+        return reason is None
 
     # -- beginning and end ----------------------------------------------------------------------------------------
 
@@ -228,7 +253,8 @@ class Network(torch.nn.Module):
     def _begin(self, drive: dict[str, torch.Tensor], n_steps: int, n_trials: int, state: State | None) -> _Run:
         exact = not torch.is_grad_enabled() and self._anchor.dtype == torch.float64
         constants = self._constants()
-        run = _Run(n_steps, n_trials, exact, state.step if state else 0, {}, dict(state.emitted) if state else {})
+        history = dict(state.emitted) if state else {}
+        run = _Run(n_steps, n_trials, exact, state.step if state else 0, {}, history, constants)
         for p in self.program.populations:
             env: Env = dict(constants[p.name])
             env.update(state.states[p.name] if state else self._initial(p, n_trials))
@@ -286,6 +312,10 @@ class Network(torch.nn.Module):
         return State(states, emitted, run.start + run.n_steps)
 
     # -- constants ------------------------------------------------------------------------------------------------
+
+    def constants_of(self, run: _Run, population: str) -> Mapping[str, torch.Tensor]:
+        """Parameters and hoisted constants that a run uses; of an input none."""
+        return run.constants.get(population, {})
 
     def _constants(self) -> dict[str, dict[str, torch.Tensor]]:
         """Parameters and hoisted constants: numbers without gradients, recomputed from parameters with them."""
@@ -347,10 +377,24 @@ class Network(torch.nn.Module):
     def _run_batched(self, run: _Run, name: str) -> None:
         """A population without recurrence: all arrivals of all steps first, then its steps."""
         step = self.program.population(name)
-        ports = {port: self._anchor.new_zeros(run.n_steps, run.n_trials, step.size) for port in step.ports}
-        for module in self._into((name,)):
+        ports = {port: rows for (_, port), rows in self.arrivals(run, (name,), self._into((name,))).items()}
+        for i in range(run.n_steps):
+            run.env[name].update({port: rows[i] for port, rows in ports.items()})
+            self._advance(run, step, i)
+            self._finish(run, step, i)
+
+    def arrivals(
+        self, run: _Run, members: tuple[str, ...], modules: list[PathwayModule]
+    ) -> dict[tuple[str, str], torch.Tensor]:
+        """What pathways that read no states bring to the ports of some populations, (step, trial, neuron), for all steps at once."""
+        ports = {
+            (p.name, port): self._anchor.new_zeros(run.n_steps, run.n_trials, p.size)
+            for p in map(self.program.population, members)
+            for port in p.ports
+        }
+        for module in modules:
             for k, delivery in enumerate(module.pathway.deliveries):
-                rows_of = run.rows[module.pathway.pre]
+                rows_of, port = run.rows[module.pathway.pre], (module.pathway.post, delivery.port)
                 for g, group in enumerate(module.edge_groups):
                     rows = self._shifted(run, module, rows_of, group.delay)
                     if module.pathway.emits == "values" and group.delay > run.start:
@@ -359,15 +403,12 @@ class Network(torch.nn.Module):
                         sent[:silent] = 0
                     else:
                         sent = module.sent(k, rows, run.env.get(module.pathway.pre, {}))
-                    ports[delivery.port] = self._add(run, module, k, g, ports[delivery.port], sent)
-        for port, rows in ports.items():
+                    ports[port] = self._add(run, module, k, g, ports[port], sent)
+        for (name, port), rows in ports.items():
             if f"{name}:{port}" in self.normalisation:
-                normalised = self.normalisation[f"{name}:{port}"](rows.reshape(-1, step.size))
-                ports[port] = normalised.view_as(rows)
-        for i in range(run.n_steps):
-            run.env[name].update({port: rows[i] for port, rows in ports.items()})
-            self._advance(run, step, i)
-            self._finish(run, step, i)
+                normalised = self.normalisation[f"{name}:{port}"](rows.reshape(-1, rows.shape[-1]))
+                ports[name, port] = normalised.view_as(rows)
+        return ports
 
     def _run_steps(self, run: _Run, members: tuple[str, ...]) -> None:
         """A recurrent component, step by step in the order of the contract."""

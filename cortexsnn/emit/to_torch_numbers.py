@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..expression import compile_tree
 from ..program import Propagator
-from .to_torch_population import torch_library
+from .to_torch_library import torch_library
 
 
 def real_rows(name: str, given: Any) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ..expression import compile_tree, names
 from ..program import Delivery, Pathway, StepProgram
 from ..realise import Edges
 from .surrogate import ScaleGradient
-from .to_torch_population import torch_library
+from .to_torch_library import torch_library
 
 DENSE_SHARE = 0.05
 """Least share of possible edges for which a dense product is used."""
@@ -31,18 +31,25 @@ class Group(torch.nn.Module):
     post: torch.Tensor
     chosen: torch.Tensor
     edges: torch.Tensor
+    first_edges: torch.Tensor
+    post_cells: torch.Tensor
 
     def __init__(self, delay: int, chosen: np.ndarray, edges: Edges, n_pre: int, n_post: int) -> None:
         super().__init__()
         self.delay, self.n_pre, self.n_post = delay, n_pre, n_post
         pre, post = edges.pre[chosen].astype(np.int64), edges.post[chosen].astype(np.int64)
-        for name, index in (("pre", pre), ("post", post), ("chosen", chosen), ("edges", np.arange(chosen.size))):
+        # Cell c owns the edges first_edges[c] to first_edges[c + 1].
+        first = np.searchsorted(pre, np.arange(n_pre + 1))
+        self.first = first.tolist()
+        for name, index in (
+            ("pre", pre), ("post", post), ("chosen", chosen), ("edges", np.arange(chosen.size)), ("first_edges", first),
+            ("post_cells", post.astype(np.int32)),
+        ):  # fmt: skip
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(index)), persistent=False)
-        # Cell c owns the edges first[c] to first[c + 1].
-        self.first = np.searchsorted(pre, np.arange(n_pre + 1)).tolist()
         flat = pre * n_post + post
         self.full = chosen.size == n_pre * n_post and bool((flat == np.arange(chosen.size)).all())
         self.in_order = bool((chosen == np.arange(edges.pre.size)).all()) if chosen.size == edges.pre.size else False
+        self.repeated = not self.full and np.unique(flat).size < flat.size
         self.dense = self.full or (chosen.size >= DENSE_SHARE * n_pre * n_post and n_pre * n_post <= DENSE_LIMIT)
 
     def weights(self, weight: torch.Tensor) -> torch.Tensor:

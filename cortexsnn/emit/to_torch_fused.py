@@ -1,0 +1,174 @@
+"""Components of a network run by fused kernels: which pathways they deliver, and tables of numbers to and from a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..fused import compiled
+from ..fused.component import Call, ComponentFunction, Kernels, Tensors, run_forward
+from ..fused.cpp import CONSTANT, EMITTED, PORT, STATE
+from ..fused.forward import RECORD
+from ..fused.plan import EdgeGroup, Plan, reads_post, why_not
+from ..job import numerical_error
+from .surrogate import expression
+from .to_torch_pathway import Group, PathwayModule
+
+if TYPE_CHECKING:
+    from .to_torch import Network, _Run
+
+
+class FusedComponents:
+    """Kernels of a network, by component and mode of the run."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._kernels: dict[object, Kernels] = {}
+
+    def why_not(self, members: tuple[str, ...]) -> str | None:
+        """Why a component is not run by kernels, None if it is."""
+        network = self.network
+        if network._anchor.device.type != "cpu":
+            return f"no kernels for {network._anchor.device.type}"
+        return compiled.why_not() or why_not(network.program, members, tuple(m.pathway for m in network._into(members)))
+
+    def run(self, run: _Run, members: tuple[str, ...]) -> None:
+        """Run a component; rows, states and recorded rows go into ``run``."""
+        network = self.network
+        inside, ports = self._arrivals(run, members)
+        grad = torch.is_grad_enabled()
+        plan_of = (members, tuple(m.pathway.name for m in inside), ports is not None, grad, self._constants_key(run),
+                   tuple((p, tuple(network.probes.get(p, ()))) for p in members), run.exact)  # fmt: skip
+        if plan_of not in self._kernels:
+            self._kernels[plan_of] = Kernels(self._plan(run, members, inside, ports is not None))
+        kernels = self._kernels[plan_of]
+        plan = kernels.plan
+        sources = dict.fromkeys((*members, *(m.pathway.pre for m in inside)))
+        depth = {s: network.longest(s) for s in sources}
+        given: Tensors = {}
+        for p in plan.populations:
+            for state in p.states:
+                given[f"{STATE}:{p.name}:{state}"] = run.env[p.name][state]
+        for source in sources:
+            if source in run.rows:
+                rows = run.rows[source]
+                given[f"{EMITTED}:{source}"] = torch.stack(rows) if isinstance(rows, list) else rows
+            elif depth[source]:
+                empty = network._anchor.new_zeros(0, run.n_trials, network.program.size(source))
+                given[f"{EMITTED}:{source}"] = network._with_history(run, source, empty)
+        for (population, port), rows in (ports or {}).items():
+            given[f"{PORT}:{population}:{port}"] = rows
+        fixed: Tensors = {"like": network._anchor}
+        for name in {*plan.members, *(m.pathway.pre for m in inside), *(m.pathway.post for m in inside)}:
+            for constant, value in network.constants_of(run, name).items():
+                target = given if (name, constant) in plan.differentiable else fixed
+                target[f"{CONSTANT}:{name}:{constant}"] = value
+        for module in inside:
+            self._weights(run, module, run.exact, given, fixed)
+        given = {n: t.to(network.dtype) for n, t in given.items()}
+        call = Call(kernels, run.n_steps, run.n_trials, run.start, depth, fixed)
+        if grad:
+            names = tuple(given)
+            outputs = ComponentFunction.apply(call, names, *given.values())
+            results = dict(zip(_result_names(plan), outputs, strict=True))
+        else:
+            results, bad, _ = run_forward(call, given)
+            self._check(run, plan, results, bad)
+        for p in plan.populations:
+            for state in p.states:
+                run.env[p.name][state] = results[f"{STATE}:{p.name}:{state}"]
+            if p.emits:
+                rows = run.rows[p.name] = results[f"{EMITTED}:{p.name}"]
+                run.recorded[p.name][str(network.emitted_name(p.name))] = rows[depth[p.name] :]
+            for probe in plan.probes.get(p.name, ()):
+                run.recorded[p.name][probe] = results[f"{RECORD}:{p.name}:{probe}"]
+
+    def _arrivals(
+        self, run: _Run, members: tuple[str, ...]
+    ) -> tuple[list[PathwayModule], dict[tuple[str, str], torch.Tensor] | None]:
+        """Modules whose pathways the kernel delivers, and what all others bring; None where it delivers everything."""
+        network = self.network
+        modules = network._into(members)
+        normalised = any(key.split(":")[0] in members for key in network.normalisation)
+        if run.exact and not normalised:
+            return modules, None
+        inside = [m for m in modules if m.pathway.pre in members or m.reads_state]
+        ports = network.arrivals(run, members, [m for m in modules if m not in inside])
+        return inside, ports
+
+    def _constants_key(self, run: _Run) -> object:
+        return tuple(
+            (p, n, v.numel() > 1, v.requires_grad and torch.is_grad_enabled())
+            for p in run.env for n, v in self.network.constants_of(run, p).items()
+        )  # fmt: skip
+
+    def _plan(self, run: _Run, members: tuple[str, ...], inside: list[PathwayModule], keeps_ports: bool) -> Plan:
+        network = self.network
+        constants = {(p, n): v for p in run.env for n, v in network.constants_of(run, p).items()}
+        grad = torch.is_grad_enabled()
+        return Plan(
+            program=network.program,
+            members=members,
+            inside=tuple(m.pathway.name for m in inside),
+            groups={
+                m.pathway.name: tuple(EdgeGroup(g.delay, self._as_matrix(m, g, run.exact)) for g in m.edge_groups)
+                for m in inside
+            },
+            varying=frozenset(k for k, v in constants.items() if v.numel() > 1),
+            differentiable=frozenset(k for k, v in constants.items() if grad and v.requires_grad),
+            probes={p: tuple(network.probes.get(p, ())) for p in members},
+            number="float" if network.dtype == torch.float32 else "double",
+            keeps_ports=keeps_ports,
+            checks=not grad,
+            surrogate=expression(network.surrogate),
+            detach_reset=network.dynamics[members[0]].detach_reset or not grad,
+        )
+
+    def _as_matrix(self, module: PathwayModule, group: Group, exact: bool) -> bool:
+        """A matrix adds up edges that join the same pair; exact sums add them one by one."""
+        return group.dense and not reads_post(module.pathway, self.network.program) and not (exact and group.repeated)
+
+    def _weights(self, run: _Run, module: PathwayModule, exact: bool, given: Tensors, fixed: Tensors) -> None:
+        name = module.pathway.name
+        for g, group in enumerate(module.edge_groups):
+            matrix = self._as_matrix(module, group, exact)
+            if not matrix:
+                fixed[f"first:{name}:{g}"], fixed[f"post:{name}:{g}"] = group.first_edges, group.post_cells
+            for k in range(len(module.pathway.deliveries)):
+                weight = run.weights[name, k]
+                weight = group.matrix(weight) if matrix else group.weights(weight)
+                target = given if weight.requires_grad and torch.is_grad_enabled() else fixed
+                target[f"{'matrix' if matrix else 'weight'}:{name}:{k}:{g}"] = weight.contiguous()
+
+    def _check(self, run: _Run, plan: Plan, results: Tensors, bad: torch.Tensor | None) -> None:
+        """Raise the error of the first step in which a state left the numbers."""
+        found = [] if bad is None else [tuple(row) for row in bad.tolist() if row[0] >= 0]
+        if not found:
+            return
+        worst: list[tuple[int, int, int, int, int, float]] = []
+        first = min(step for step, _, _ in found)
+        for step, number, trial in found:
+            if step != first:
+                continue
+            p = plan.program.populations[number]
+            for v, name in enumerate(p.finite):
+                if name in p.states:
+                    values = results[f"{STATE}:{p.name}:{name}"][trial]
+                else:
+                    values = results[f"{EMITTED}:{p.name}"][step - run.n_steps, trial]
+                for neuron in (~torch.isfinite(values)).nonzero()[:1].flatten().tolist():
+                    worst.append((number, v, trial, neuron, step, float(values[neuron])))
+        number, v, _, neuron, step, value = min(worst)
+        p = plan.program.populations[number]
+        raise numerical_error(plan.program, p.name, p.finite[v], neuron, run.start + step, value)
+
+
+def _result_names(plan: Plan) -> list[str]:
+    """Names of what ``run_forward`` returns, in its order."""
+    found = []
+    for p in plan.populations:
+        found += [f"{EMITTED}:{p.name}"] if p.emits else []
+        found += [f"{RECORD}:{p.name}:{n}" for n in plan.probes.get(p.name, ())]
+        found += [f"{STATE}:{p.name}:{n}" for n in p.states]
+    return found

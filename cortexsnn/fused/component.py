@@ -1,0 +1,262 @@
+"""A component of a network run by its kernels: tables filled from tensors, and the autograd Function around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..program import Pathway
+from . import compiled
+from .cpp import CHUNKS, CONSTANT, EMITTED, GROUP, PORT, START, STATE, STEPS, TRIALS, WIDTH
+from .edges import edge_gradients
+from .forward import BAD, RECORD, forward
+from .plan import Plan, reads_post
+from .reverse import SEGMENT, reverse
+
+MOST_CHUNKS = 16
+"""Parts that the trials are divided in: so many copies of the adjoints of constants are kept and then added, in order."""
+TRIALS_TOGETHER = 4
+"""Trials of a recurrent component that go through a step together, and share what is read of a matrix."""
+SCRATCH = 2**18
+"""Bytes of states that one unit of work keeps while it goes backward: they should stay in a cache."""
+LONGEST_SEGMENT = 128
+"""Steps whose states are kept at once while going backward; beyond, the states at the beginning of segments are."""
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Kernels:
+    """The kernels of a plan, compiled when they are first needed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.forward = compiled.function(forward(plan), plan.number)
+        self._reverse: compiled.Function | None = None
+
+    @property
+    def reverse(self) -> compiled.Function:
+        if self._reverse is None:
+            self._reverse = compiled.function(reverse(self.plan), self.plan.number)
+        return self._reverse
+
+
+@dataclass
+class Call:
+    """One run of a component.
+
+    depth : source -> rows of the past in front of what it emits
+    fixed : constants, weights and indices without gradients, by the names in the kernels' tables
+    """
+
+    kernels: Kernels
+    n_steps: int
+    n_trials: int
+    start: int
+    depth: Mapping[str, int]
+    fixed: Tensors
+
+    @property
+    def chunks(self) -> int:
+        return min(MOST_CHUNKS, self.n_trials)
+
+    def sizes(self, width: int, segment: int = 1, **more: int) -> dict[str, int]:
+        """Sizes by the names in the kernels' tables."""
+        plan = self.kernels.plan
+        sources = {*plan.members, *(p.pre for p in plan.pathways), *(p.post for p in plan.pathways)}
+        return {
+            STEPS: self.n_steps, TRIALS: self.n_trials, START: self.start, SEGMENT: segment,
+            CHUNKS: self.chunks, WIDTH: width, GROUP: 1 if plan.single else TRIALS_TOGETHER,
+            **{f"cells:{s}": plan.program.size(s) for s in sources},
+            **{f"depth:{s}": d for s, d in self.depth.items()},
+            **more,
+        }  # fmt: skip
+
+    def width(self, n_rows: int) -> int:
+        """Cells of a block of a single population, so many that ``n_rows`` rows fit into a cache; 0 means all."""
+        plan = self.kernels.plan
+        if not plan.single:
+            return 0
+        fitting = SCRATCH // max(1, n_rows * (4 if plan.number == "float" else 8))
+        return max(64, min(2048, fitting // 64 * 64))
+
+    def units(self, width: int) -> int:
+        """Units of work."""
+        return self.chunks * (-(-self.kernels.plan.populations[0].size // width) if width else 1)
+
+
+def run_forward(call: Call, given: Tensors) -> tuple[Tensors, torch.Tensor | None, Tensors]:
+    """Run the forward kernel.
+
+    Parameters
+    ----------
+    call : Call
+    given : initial states (trial, cell), ports (step, trial, cell) where they are kept, constants and weights with gradients, and
+        emitted rows: of inputs all, of members those of the past. What arrives at ports inside is added to them in place.
+
+    Returns
+    -------
+    (dict, Tensor or None, dict)
+        Emitted rows with the past in front, recorded rows and final states; where a number stopped being one, (unit, 3):
+        step, population, trial, or -1; everything that the kernel had.
+    """
+    plan = call.kernels.plan
+    arrays = {**call.fixed, **{name: tensor.detach().contiguous() for name, tensor in given.items()}}
+    like, shape = call.fixed["like"], (call.n_steps, call.n_trials)
+    results: Tensors = {}
+    for p in plan.populations:
+        if p.emits:
+            key, depth = f"{EMITTED}:{p.name}", call.depth[p.name]
+            rows = like.new_empty((depth + call.n_steps, call.n_trials, p.size))
+            if depth:
+                rows[:depth] = arrays[key]
+            results[key] = arrays[key] = rows
+        for probe in plan.probes.get(p.name, ()):
+            key = f"{RECORD}:{p.name}:{probe}"
+            results[key] = arrays[key] = like.new_empty((*shape, p.size))
+        for state in p.states:
+            key = f"{STATE}:{p.name}:{state}"
+            results[key] = arrays[key] = arrays[key].clone()
+    if plan.keeps_ports:
+        for p, k, g in _sent(plan):
+            arrays[f"sent:{p.name}:{k}:{g}"] = like.new_zeros((*shape, plan.program.size(p.pre)))
+    width = call.width(sum(len(p.states) for p in plan.populations) + 4)
+    units = call.units(width)
+    bad = torch.full((units, 3), -1, dtype=torch.int64) if plan.checks else None
+    if bad is not None:
+        arrays[BAD] = bad
+    call.kernels.forward(arrays, call.sizes(width), units)
+    return results, bad, arrays
+
+
+def _sent(plan: Plan) -> list[tuple[Pathway, int, int]]:
+    """Deliveries whose factor is computed for each presynaptic cell, by pathway, delivery and group."""
+    return [
+        (p, k, g)
+        for p in plan.pathways if not reads_post(p, plan.program)
+        for k, d in enumerate(p.deliveries) if d.factor
+        for g in range(len(plan.groups[p.name]))
+    ]  # fmt: skip
+
+
+class ComponentFunction(torch.autograd.Function):
+    """``run_forward`` with a derivative; ``names`` are those of the tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, names: tuple[str, ...], *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        given = dict(zip(names, tensors, strict=True))
+        results, _, arrays = run_forward(call, given)
+        needed = {
+            n: t for n, t in arrays.items()
+            if (n not in call.fixed and n not in results) or n.startswith(f"{EMITTED}:")
+        }  # fmt: skip
+        for name, tensor in given.items():
+            if name.startswith(f"{STATE}:"):
+                needed[f"initial:{name.removeprefix(f'{STATE}:')}"] = tensor.contiguous()
+        ctx.call, ctx.names, ctx.results, ctx.kept = call, names, tuple(results), tuple(needed)
+        ctx.save_for_backward(*needed.values())
+        ctx.set_materialize_grads(False)
+        return tuple(results.values())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        arrays = {**ctx.call.fixed, **dict(zip(ctx.kept, ctx.saved_tensors, strict=True))}
+        wanted = {n for n, w in zip(ctx.names, ctx.needs_input_grad[2:], strict=True) if w}
+        found = run_reverse(ctx.call, arrays, dict(zip(ctx.results, gradients, strict=True)), wanted)
+        return None, None, *(found.get(n) for n in ctx.names)
+
+
+def run_reverse(call: Call, arrays: Tensors, gradients: Mapping[str, torch.Tensor | None], wanted: set[str]) -> Tensors:
+    """Run the reverse kernel: gradients of the forward kernel's inputs, by name, from those of its results."""
+    plan, kernels = call.kernels.plan, call.kernels
+    like, shape = call.fixed["like"], (call.n_steps, call.n_trials)
+    sizes: dict[str, int] = {}
+    table = set(kernels.reverse.kernel.arrays)
+    for name in table:
+        kind, *at = name.split(":")
+        if kind == "transposed":
+            arrays[name] = arrays[":".join(("matrix", *at))].t().contiguous()
+        elif kind == "adjoint_weight":
+            pathway, _, g = at
+            n_edges = arrays[f"post:{pathway}:{g}"].numel()
+            sizes[f"edges:{pathway}:{g}"] = n_edges
+            arrays[name] = like.new_zeros((call.chunks, n_edges))
+        elif kind == "adjoint":
+            arrays[name] = _adjoint(call, at, arrays, gradients, sizes)
+    n_states = sum(len(p.states) for p in plan.populations)
+    segment = min(call.n_steps, LONGEST_SEGMENT)
+    width = call.width(n_states * (segment + call.n_steps // segment))
+    kernels.reverse(arrays, call.sizes(width, segment, **sizes), call.units(width))
+    found: Tensors = {}
+    for name in wanted:
+        kind, *at = name.split(":")
+        if kind == STATE:
+            found[name] = arrays[f"adjoint:{at[0]}:{STATE}:{at[1]}"]
+        elif kind == PORT:
+            key = f"adjoint:{at[0]}:{PORT}:{at[1]}"
+            if key in table:
+                found[name] = arrays[key]
+        elif kind == CONSTANT:
+            key = f"adjoint:{at[0]}:{CONSTANT}:{at[1]}"
+            if key in table:
+                found[name] = arrays[key].sum(0)
+        elif kind == EMITTED:
+            rows = arrays.get(f"adjoint:{at[0]}:{EMITTED}")
+            if rows is not None:
+                found[name] = rows[: call.depth[at[0]]] if plan.is_member(at[0]) else rows
+        else:
+            gradient = _of_weight(call, at, arrays)
+            if gradient is not None:
+                found[name] = gradient
+    del shape
+    return found
+
+
+def _adjoint(
+    call: Call, at: list[str], arrays: Tensors, gradients: Mapping[str, torch.Tensor | None], sizes: dict[str, int]
+) -> torch.Tensor:
+    """An adjoint as the reverse kernel finds it."""
+    source, kind, *name = at
+    like, n = call.fixed["like"], call.kernels.plan.program.size(source)
+    shape = (call.n_steps, call.n_trials, n)
+    match kind:
+        case "state":
+            given = gradients.get(f"{STATE}:{source}:{name[0]}")
+            return like.new_zeros(shape[1:]) if given is None else given.contiguous().clone()
+        case "port":
+            return like.new_empty(shape)
+        case "constant":
+            return like.new_zeros((call.chunks, n))
+        case "record":
+            given = gradients.get(f"{RECORD}:{source}:{name[0]}")
+            sizes[f"stride:{source}:{name[0]}"] = int(given is not None)
+            return like.new_zeros(shape[1:]) if given is None else given.contiguous()
+    given = gradients.get(f"{EMITTED}:{source}")
+    if given is None:
+        return torch.zeros_like(arrays[f"{EMITTED}:{source}"])
+    return given.contiguous() if call.kernels.plan.single else given.contiguous().clone()
+
+
+def _of_weight(call: Call, at: list[str], arrays: Tensors) -> torch.Tensor | None:
+    """Gradient of a matrix or of the weights of a list of edges."""
+    plan = call.kernels.plan
+    name, k, g = at[0], int(at[1]), int(at[2])
+    pathway = next(p for p in plan.pathways if p.name == name)
+    key = f"adjoint_weight:{name}:{k}:{g}"
+    if key in arrays:
+        return arrays[key].sum(0)
+    adjoint = arrays.get(f"adjoint:{pathway.post}:{PORT}:{pathway.deliveries[k].port}")
+    if adjoint is None:
+        return None
+    group = plan.groups[name][g]
+    sent = arrays.get(f"sent:{name}:{k}:{g}")
+    if sent is None:
+        begin = call.depth[pathway.pre] - group.delay
+        sent = arrays[f"{EMITTED}:{pathway.pre}"][begin : begin + call.n_steps]
+    sent, adjoint = sent.reshape(-1, sent.shape[-1]), adjoint.reshape(-1, adjoint.shape[-1])
+    if f"matrix:{name}:{k}:{g}" in arrays:
+        return sent.t() @ adjoint
+    return edge_gradients(sent, adjoint, arrays[f"first:{name}:{g}"], arrays[f"post:{name}:{g}"])
