@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import io
-import os
+import itertools
 import shlex
 import shutil
 import sys
@@ -87,6 +88,19 @@ def _exit(message: str) -> None:
     sys.exit(USER_ERROR)
 
 
+def _rename(partial: Path, parent: Path) -> Path:
+    """Call a finished folder by the time; runs that end in the same moment get another number."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    for number in itertools.count(1):
+        target = parent / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            return partial.rename(target)  # fails where somebody else's folder is, for that is not empty
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+    raise AssertionError
+
+
 class Finished(NamedTuple):
     """The folder of a run, and whether it proved what it set out to prove (True where it proves nothing)."""
 
@@ -115,7 +129,6 @@ def run(values: Mapping[str, Any], resolved: str) -> Finished:
     function = experiment(name)
     settings.setdefault("command", f"cortexsnn experiment={name}")
     parent = output / name
-    target = parent / datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
     try:
         parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
@@ -127,7 +140,7 @@ def run(values: Mapping[str, Any], resolved: str) -> Finished:
         (partial / "config.yaml").write_text(resolved, encoding="utf-8")
         summary = function(settings, partial)
         partial.chmod(0o755)
-        os.replace(partial, target)
+        target = _rename(partial, parent)
     except OSError as error:
         raise CheckpointError(
             f"output: cannot write to '{parent}' ({error.strerror}); choose another with output=FOLDER"

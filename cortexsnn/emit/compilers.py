@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from ..errors import EngineError
 
-
 _COMPLAINT = re.compile(r"(?<!collect2: )[Ee]rror|undefined reference|multiple definition|space left")
 """The linker says what is wrong first, and then that there was an error."""
 

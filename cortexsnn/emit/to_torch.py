@@ -16,6 +16,7 @@ import torch
 
 from ..errors import EngineError, InputError, unknown
 from ..expression import compile_tree
+from ..fused.edges import edge_sums
 from ..job import SPIKES, Events, Job, Traces, numerical_error
 from ..lower import constants as hoisted_numbers
 from ..program import PopulationStep, StepProgram
@@ -483,8 +484,10 @@ class Network(torch.nn.Module):
                 port.view(-1, port.shape[-1]), sent.reshape(-1, sent.shape[-1]), run.ordered[key], flat, cells
             )
             return port
-        if per_edge is not None or not group.dense:
+        if per_edge is not None:
             return port + group.gather(sent, weight, per_edge)
+        if not group.dense:
+            return port + edge_sums(sent, group.weights(weight), group.listed(self.fused is not False))
         if key not in run.matrices:
             run.matrices[key] = group.matrix(weight)
         return port + sent @ run.matrices[key]

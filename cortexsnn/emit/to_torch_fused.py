@@ -38,6 +38,8 @@ class FusedComponents:
         network = self.network
         inside, ports = self._arrivals(run, members)
         grad = torch.is_grad_enabled()
+        if grad:
+            self._scales(members)
         plan_of = (members, tuple(m.pathway.name for m in inside), ports is not None, grad, self._constants_key(run),
                    tuple((p, tuple(network.probes.get(p, ()))) for p in members), run.exact)  # fmt: skip
         if plan_of not in self._kernels:
@@ -63,11 +65,12 @@ class FusedComponents:
         for name in {*plan.members, *(m.pathway.pre for m in inside), *(m.pathway.post for m in inside)}:
             for constant, value in network.constants_of(run, name).items():
                 target = given if (name, constant) in plan.differentiable else fixed
-                target[f"{CONSTANT}:{name}:{constant}"] = value
+                target[f"{CONSTANT}:{name}:{constant}"] = value.contiguous()  # propagators are views
         for module in inside:
             self._weights(run, module, run.exact, given, fixed)
         given = {n: t.to(network.dtype) for n, t in given.items()}
-        call = Call(kernels, run.n_steps, run.n_trials, run.start, depth, fixed)
+        lists = {(m.pathway.name, g): e.listed(True) for m in inside for g, e in enumerate(m.edge_groups)}
+        call = Call(kernels, run.n_steps, run.n_trials, run.start, depth, fixed, lists)
         if grad:
             names = tuple(given)
             outputs = ComponentFunction.apply(call, names, *given.values())
@@ -102,6 +105,12 @@ class FusedComponents:
             (p, n, v.numel() > 1, v.requires_grad and torch.is_grad_enabled())
             for p in run.env for n, v in self.network.constants_of(run, p).items()
         )  # fmt: skip
+
+    def _scales(self, members: tuple[str, ...]) -> None:
+        """Raise the error of a threshold that cannot be trained."""
+        for name in members:
+            if self.network.program.population(name).threshold:
+                self.network.dynamics[name].scale()
 
     def _plan(self, run: _Run, members: tuple[str, ...], inside: list[PathwayModule], keeps_ports: bool) -> Plan:
         network = self.network

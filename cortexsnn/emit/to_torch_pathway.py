@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ..expression import compile_tree, names
+from ..fused.edges import Edges
 from ..program import Delivery, Pathway, StepProgram
-from ..realise import Edges
+from ..realise import Edges as RealisedEdges
 from .surrogate import ScaleGradient
 from .to_torch_library import torch_library
 
@@ -34,7 +35,7 @@ class Group(torch.nn.Module):
     first_edges: torch.Tensor
     post_cells: torch.Tensor
 
-    def __init__(self, delay: int, chosen: np.ndarray, edges: Edges, n_pre: int, n_post: int) -> None:
+    def __init__(self, delay: int, chosen: np.ndarray, edges: RealisedEdges, n_pre: int, n_post: int) -> None:
         super().__init__()
         self.delay, self.n_pre, self.n_post = delay, n_pre, n_post
         pre, post = edges.pre[chosen].astype(np.int64), edges.post[chosen].astype(np.int64)
@@ -64,9 +65,13 @@ class Group(torch.nn.Module):
         flat = weight.new_zeros(self.n_pre * self.n_post)
         return flat.index_add(0, self.pre * self.n_post + self.post, weight).view(self.n_pre, self.n_post)
 
-    def gather(self, rows: torch.Tensor, weight: torch.Tensor, per_edge: torch.Tensor | None) -> torch.Tensor:
-        """Sum over edges without a matrix: rows (…, pre) to (…, post), differentiable."""
-        gains = (rows[..., self.pre] if per_edge is None else per_edge) * self.weights(weight)
+    def listed(self, compiled: bool) -> Edges:
+        """The edges as a list; ``compiled`` allows compiled sums."""
+        return Edges(self.pre, self.post, self.first_edges, self.post_cells, self.n_post, compiled)
+
+    def gather(self, rows: torch.Tensor, weight: torch.Tensor, per_edge: torch.Tensor) -> torch.Tensor:
+        """Sum over edges of what each carries, ``per_edge`` (…, edge), for rows (…, pre); (…, post), differentiable."""
+        gains = per_edge * self.weights(weight)
         return gains.new_zeros((*rows.shape[:-1], self.n_post)).index_add(-1, self.post, gains)
 
     def add_in_order(
@@ -108,7 +113,7 @@ class PathwayModule(torch.nn.Module):
     all_post: torch.Tensor
 
     def __init__(
-        self, pathway: Pathway, program: StepProgram, edges: Edges, dtype: torch.dtype, trainable: bool, signed: bool,
+        self, pathway: Pathway, program: StepProgram, edges: RealisedEdges, dtype: torch.dtype, trainable: bool, signed: bool,
         gradient_scale: float,
     ) -> None:  # fmt: skip
         super().__init__()

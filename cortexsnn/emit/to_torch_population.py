@@ -70,15 +70,24 @@ class PopulationDynamics:
         env[DISTANCE] = distance = torch.as_tensor(self.distance(env), dtype=self.dtype).expand(shape)
         spikes = fired.to(self.dtype)
         if torch.is_grad_enabled():
-            scale = self.step.threshold_scale
-            if scale is None:
-                raise EngineError(
-                    f"populations.{self.step.name}: training needs threshold_scale, the width in which the threshold is soft; "
-                    "add for example 'threshold_scale: 10 mV' to the neuron"
-                )
-            spikes = Spike.apply(distance / scale, spikes, self.derivative)
+            spikes = Spike.apply(distance / self.scale(), spikes, self.derivative)
         env["_fired"], env[SPIKES] = fired, spikes
         return spikes
+
+    def scale(self) -> float:
+        """Width in which the threshold is soft.
+
+        Raises
+        ------
+        EngineError
+            The circuit gives none.
+        """
+        if self.step.threshold_scale is None:
+            raise EngineError(
+                f"populations.{self.step.name}: training needs threshold_scale, the width in which the threshold is soft; "
+                "add for example 'threshold_scale: 10 mV' to the neuron"
+            )
+        return self.step.threshold_scale
 
     def reset(self, env: Env, shape: tuple[int, int]) -> None:
         """Reset where a spike was fired, line by line."""

@@ -11,7 +11,7 @@ import torch
 from ..program import Pathway
 from . import compiled
 from .cpp import CHUNKS, CONSTANT, EMITTED, GROUP, PORT, START, STATE, STEPS, TRIALS, WIDTH
-from .edges import edge_gradients
+from .edges import Edges, edge_gradients
 from .forward import BAD, RECORD, forward
 from .plan import Plan, reads_post
 from .reverse import SEGMENT, reverse
@@ -49,6 +49,7 @@ class Call:
 
     depth : source -> rows of the past in front of what it emits
     fixed : constants, weights and indices without gradients, by the names in the kernels' tables
+    lists : (pathway, group) -> edges of those that are no matrix
     """
 
     kernels: Kernels
@@ -57,6 +58,7 @@ class Call:
     start: int
     depth: Mapping[str, int]
     fixed: Tensors
+    lists: Mapping[tuple[str, int], Edges]
 
     @property
     def chunks(self) -> int:
@@ -172,8 +174,7 @@ class ComponentFunction(torch.autograd.Function):
 def run_reverse(call: Call, arrays: Tensors, gradients: Mapping[str, torch.Tensor | None], wanted: set[str]) -> Tensors:
     """Run the reverse kernel: gradients of the forward kernel's inputs, by name, from those of its results."""
     plan, kernels = call.kernels.plan, call.kernels
-    like, shape = call.fixed["like"], (call.n_steps, call.n_trials)
-    sizes: dict[str, int] = {}
+    like, sizes = call.fixed["like"], dict[str, int]()
     table = set(kernels.reverse.kernel.arrays)
     for name in table:
         kind, *at = name.split(":")
@@ -211,7 +212,6 @@ def run_reverse(call: Call, arrays: Tensors, gradients: Mapping[str, torch.Tenso
             gradient = _of_weight(call, at, arrays)
             if gradient is not None:
                 found[name] = gradient
-    del shape
     return found
 
 
@@ -259,4 +259,4 @@ def _of_weight(call: Call, at: list[str], arrays: Tensors) -> torch.Tensor | Non
     sent, adjoint = sent.reshape(-1, sent.shape[-1]), adjoint.reshape(-1, adjoint.shape[-1])
     if f"matrix:{name}:{k}:{g}" in arrays:
         return sent.t() @ adjoint
-    return edge_gradients(sent, adjoint, arrays[f"first:{name}:{g}"], arrays[f"post:{name}:{g}"])
+    return edge_gradients(sent, adjoint, call.lists[name, g])

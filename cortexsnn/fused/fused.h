@@ -8,13 +8,12 @@
 #include <memory>
 #include <vector>
 
-// The vector forms of these functions in glibc's libmvec, for loops over cells; glibc declares them under -ffast-math alone,
-// which would regroup sums.
+// In single precision, the vector forms of these functions in glibc's libmvec, for loops over cells; glibc declares them under
+// -ffast-math alone, which would regroup sums. They round otherwise than the scalar forms at the end of a loop, so double
+// precision does without: there a cell's numbers do not depend on its place.
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #if __GLIBC_PREREQ(2, 35)
-#define FUSED_VECTOR(name)                                                        \
-    extern "C" __attribute__((__simd__("notinbranch"))) double name(double) noexcept; \
-    extern "C" __attribute__((__simd__("notinbranch"))) float name##f(float) noexcept;
+#define FUSED_VECTOR(name) extern "C" __attribute__((__simd__("notinbranch"))) float name##f(float) noexcept;
 FUSED_VECTOR(exp)
 FUSED_VECTOR(expm1)
 FUSED_VECTOR(log)

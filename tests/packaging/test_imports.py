@@ -22,7 +22,15 @@ FOLDERS: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
 # Library -> the modules that may import it (a type-only import under TYPE_CHECKING is free).
 PLACES = {
     "brian2": ("cortexsnn.units", "cortexsnn.lower", "cortexsnn.lower.*", "cortexsnn.emit.to_brian2*"),
-    "torch": ("cortexsnn.emit.to_torch*", "cortexsnn.emit.surrogate", "cortexsnn.train", "cortexsnn.train.*"),
+    "torch": (
+        "cortexsnn.emit.to_torch*",
+        "cortexsnn.emit.surrogate",
+        "cortexsnn.train",
+        "cortexsnn.train.*",
+        "cortexsnn.fused.compiled",
+        "cortexsnn.fused.component",
+        "cortexsnn.fused.edges",
+    ),
     "matplotlib": ("cortexsnn.analysis.figures*",),
 }
 ANALYSIS_MAY_SEE = ("cortexsnn.analysis", "cortexsnn.analysis.*", "cortexsnn.recording", "cortexsnn.errors")

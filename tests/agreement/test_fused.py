@@ -1,0 +1,174 @@
+"""Fused kernels against torch operations: the same spikes in float64, the same gradients to 1e-10, for every circuit.
+
+``CORTEXSNN_FUZZ=N`` (``make fuzz N=200``) adds N random circuits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import cortexsnn as cx
+import everything_trainable as trainable
+import mechanisms
+from cortexsnn.emit.to_torch import Network
+from cuda_programs import delays
+from random_circuits import seeded_case
+
+pytestmark = pytest.mark.compiled
+
+TOLERANCE = 1e-10
+"""Of a gradient, relative to the largest entry of its tensor."""
+MORE = int(os.environ.get("CORTEXSNN_FUZZ", "0"))
+FIRST_OF_MORE = 20_000
+
+
+class Run:
+    """Both networks run with the same numbers."""
+
+    def __init__(
+        self, circuit: cx.Circuit, inputs: Mapping[str, np.ndarray] | None, n_steps: int, n_trials: int, parts: int = 1,
+        seed: int = 0, **options: Any,
+    ) -> None:  # fmt: skip
+        self.eager, self.fused = trainable.networks(circuit, seed, **options)
+        self.inputs = {n: torch.tensor(np.asarray(r, float)) for n, r in (inputs or {}).items()} or None
+        self.shape = (n_steps, n_trials)
+        self.losses = [trainable.losses(n, self.inputs, *self.shape, parts) for n in (self.eager, self.fused)]
+        self.gradients = [
+            trainable.gradients(n, loss) for n, loss in zip((self.eager, self.fused), self.losses, strict=True)
+        ]
+
+    def spikes(self, network: Network) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            outputs, _ = network(self.inputs, None, None if self.inputs else self.shape[0], self.shape[1])
+        return {name: found["spikes"] for name, found in outputs.items() if "spikes" in found}
+
+    def check(self) -> int:
+        """Everything agrees; returns how many spikes there were."""
+        eager, fused = self.spikes(self.eager), self.spikes(self.fused)
+        for name, rows in eager.items():
+            assert torch.equal(rows, fused[name]), name
+        assert torch.allclose(*self.losses, rtol=1e-10, atol=1e-10)
+        assert self.worst() <= TOLERANCE, self.where()
+        return int(sum(rows.sum() for rows in eager.values()))
+
+    def differences(self) -> dict[str, float]:
+        """Largest difference of each gradient, relative to its largest entry."""
+        eager, fused = self.gradients
+        assert {n for n, g in eager.items() if bool((g != 0).any())} <= set(fused)
+        return {
+            n: float((eager[n] - fused[n]).abs().max() / eager[n].abs().max().clamp(min=1e-300))
+            for n in eager if n in fused
+        }  # fmt: skip
+
+    def worst(self) -> float:
+        return max(self.differences().values(), default=0.0)
+
+    def where(self) -> str:
+        return ", ".join(f"{n}: {d:.1e}" for n, d in self.differences().items() if d > TOLERANCE)
+
+
+def _shipped(name: str) -> tuple[cx.Circuit, None, int, int]:
+    steps = {"adaptive_exponential": 700, "two_compartment": 500, "conductance_ei": 250}.get(name, 200)
+    return cx.load(name), None, steps, 2
+
+
+def _rows(circuit: cx.Circuit, n_steps: int, scale: float, spikes: bool = False) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    rows = {n: random.random((n_steps, 3, d.n)) for n, d in circuit.inputs.items()}
+    return {n: (r < 0.3).astype(float) if spikes else r * scale for n, r in rows.items()}
+
+
+def _driven(circuit: cx.Circuit, n_steps: int = 40, scale: float = 1.0, spikes: bool = False) -> tuple[Any, ...]:
+    return circuit, _rows(circuit, n_steps, scale, spikes), n_steps, 3
+
+
+def _initialised(name: str, n_steps: int = 16) -> tuple[Any, ...]:
+    """A circuit whose weights fit its input, so that it spikes."""
+    circuit = cx.load(name)
+    rows = _rows(circuit, n_steps, 1.0)
+    network = cx.to_torch(circuit, dtype=torch.float64)
+    cx.initialise(network, {n: torch.tensor(r) for n, r in rows.items()})
+    return cx.from_torch(circuit, network), rows, n_steps, 3
+
+
+def _delays() -> tuple[Any, ...]:
+    random = np.random.default_rng(0)
+    return delays(), {"s": random.random((60, 3, 8)) < 0.3, "c": random.integers(0, 9, (60, 3, 6)) / 8}, 60, 3
+
+
+CIRCUITS: dict[str, Callable[[], tuple[Any, ...]]] = {
+    **{name: lambda name=name: _shipped(name) for name in ("izhikevich", "conductance_ei", "adaptive_exponential", "two_compartment")},  # type: ignore[misc]
+    "feedforward": lambda: _driven(cx.load("feedforward"), scale=2.0),
+    "lateral_inhibition": lambda: _initialised("lateral_inhibition"),
+    "lateral_inhibition_conv": lambda: _driven(cx.load("lateral_inhibition_conv"), 10, 0.3),
+    "lateral_inhibition_local": lambda: _initialised("lateral_inhibition_local", 10),
+    "lateral_inhibition_recurrent": lambda: _driven(cx.load("lateral_inhibition_recurrent"), scale=3.0),
+    "shuffled_prediction": lambda: _driven(cx.load("shuffled_prediction"), scale=2.0),
+    "four_mechanisms": lambda: _initialised("four_mechanisms"),
+    "conductances": lambda: _driven(mechanisms.conductances(), 60, spikes=True),
+    "delays": _delays,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_circuits_agree(name: str) -> None:
+    run = Run(*CIRCUITS[name]())
+    n_spikes = run.check()
+    assert n_spikes >= 50, n_spikes
+    assert any(bool((g != 0).any()) for g in run.gradients[1].values())
+
+
+@pytest.mark.parametrize("options", [{"detach_reset": False}, {"derivative": "sigmoid(4)"}, {"derivative": "triangle"}])
+def test_options_agree(options: dict[str, Any]) -> None:
+    assert Run(*_delays(), **options).check() >= 200
+
+
+@pytest.mark.parametrize("name", ["conductance_ei", "delays"])
+def test_a_run_in_parts_agrees(name: str) -> None:
+    """States, spikes on their way, and the gradient back through both."""
+    assert Run(*CIRCUITS[name](), parts=3).check() >= 50
+
+
+def _random(seeds: range) -> None:
+    spikes = 0
+    for seed in seeds:
+        case = seeded_case(seed)
+        run = Run(cx.Circuit(**case.mapping), case.inputs, case.n_steps, case.n_trials, seed=case.seed)
+        try:
+            spikes += run.check()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}\n{case}") from error
+    assert spikes >= 50 * len(seeds)
+
+
+@pytest.mark.parametrize("first", range(0, 12, 4))
+def test_random_circuits_agree(first: int) -> None:
+    _random(range(first, first + 4))
+
+
+@pytest.mark.parametrize("first", range(FIRST_OF_MORE, FIRST_OF_MORE + MORE, 4))
+def test_more_random_circuits_agree(first: int) -> None:
+    _random(range(first, min(first + 4, FIRST_OF_MORE + MORE)))
+
+
+def test_another_surrogate_is_seen() -> None:
+    """The negative control of the comparison of gradients: a slope that differs by a millionth."""
+    run = Run(*_delays())
+    other = Run(*_delays(), derivative="atan(2.000002)")
+    run.gradients[1] = other.gradients[1]
+    assert run.worst() > 100 * TOLERANCE
+
+
+def test_weights_of_a_delayed_pathway_matter() -> None:
+    """The negative control of the comparison of spikes: one weight 1e-3 larger."""
+    run = Run(*_delays())
+    with torch.no_grad():
+        run.fused.pathway("A_B").magnitude[0] *= 1.5
+    eager, fused = run.spikes(run.eager), run.spikes(run.fused)
+    assert any(not torch.equal(rows, fused[name]) for name, rows in eager.items())
