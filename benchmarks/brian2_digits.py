@@ -1,8 +1,9 @@
 """1 000 images through a trained digits circuit: one compiled Brian2 program against torch, eager.
 
 ``make bench NAME=brian2_digits``. The circuit is the digits experiment's, trained for ten epochs. ``simulate`` in Brian2 begins with a
-circuit and ends with a recording (its program is built before); torch is the module's forward pass in float64 and float32, without
-gradients, on numbers that are tensors already, and ``simulate(engine="torch")`` which sums in the order of all engines.
+circuit and ends with a recording (its program is built before); torch is the module's forward pass in float64 (sums in the order of
+all engines) and float32, by torch operations and by fused kernels, without gradients, on numbers that are tensors already, and
+``simulate(engine="torch")``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def main() -> None:
     images = np.resize(data.test.images, (TRIALS, data.test.images.shape[1]))
     inputs = {"image": np.broadcast_to(images, (STEPS, *images.shape))}
 
-    def module(dtype: torch.dtype) -> Callable[[], object]:
-        made = cx.to_torch(trained, seed=0, dtype=dtype)
+    def module(dtype: torch.dtype, fused: bool) -> Callable[[], object]:
+        made = cx.to_torch(trained, seed=0, dtype=dtype, fused=fused)
         tensors = {"image": torch.tensor(inputs["image"], dtype=dtype)}
 
         def run() -> object:
@@ -45,8 +46,10 @@ def main() -> None:
     runs: dict[str, Callable[[], object]] = {
         "ours": lambda: cx.simulate(trained, inputs, engine="brian2:cpp_standalone"),
         "simulate(engine='torch')": lambda: cx.simulate(trained, inputs, engine="torch"),
-        "torch eager, float64": module(torch.float64),
-        "torch eager, float32": module(torch.float32),
+        "torch eager, float64": module(torch.float64, False),
+        "torch eager, float32": module(torch.float32, False),
+        "fused kernels, float64": module(torch.float64, True),
+        "fused kernels, float32": module(torch.float32, True),
     }
     for run in runs.values():
         run()  # builds the program, fills caches

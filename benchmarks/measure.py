@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -48,6 +49,19 @@ def alternating(repeats: int, *runs: Callable[[], tuple[float, float]]) -> list[
         for kept, run in zip(found, runs, strict=True):
             kept.append(run())
     return [(median(t for t, _ in kept), median(m for _, m in kept)) for kept in found]
+
+
+def in_turns(repeats: int, runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median time [s] of several functions that take turns; each was called once before."""
+    for run in runs.values():
+        run()
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            found[name].append(time.perf_counter() - start)
+    return {name: median(seconds) for name, seconds in found.items()}
 
 
 def row(

@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +76,8 @@ def main() -> None:
     peer: dict[str, float | None] = dict.fromkeys(("build", "load", "run", "memory", "python"))
     if not options.skip_peer:
         with tempfile.TemporaryDirectory(prefix="cortexsnn-bench-") as temporary:
-            start = time.perf_counter()
             command = [sys.executable, "-m", "peers.brian2_networks", "potjans_diesmann2014_full", temporary, "1"]
-            subprocess.run(command, cwd=HERE, check=True, capture_output=True)
-            peer["build"] = time.perf_counter() - start
-            peer["python"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
+            peer["build"], peer["python"] = run_program(command, HERE)
             total, peer["memory"] = run_program(["./main"], Path(temporary))
             peer["run"] = float(Path(temporary, "results", "last_run_info.txt").read_text().split()[0])
             peer["load"] = total - peer["run"]

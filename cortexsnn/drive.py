@@ -112,3 +112,14 @@ class PoissonDrive:
 
 Drive = np.ndarray | PoissonDrive
 """(trial, step, channel) in coherent units: numbers, or spikes as bool."""
+
+
+def rows(drive: Drive, first: int, last: int) -> np.ndarray:
+    """Rows of some steps, (trial, step, channel)."""
+    if not isinstance(drive, PoissonDrive):
+        return np.asarray(drive[:, first:last])
+    found = np.empty((drive.n_trials, last - first, drive.mean.size), drive.dtype)
+    for trial in range(drive.n_trials):
+        for k in range(last - first):
+            found[trial, k] = drive[trial, first + k]
+    return found

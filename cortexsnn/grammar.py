@@ -253,6 +253,13 @@ def _terms(node: ast.AST) -> int:
 
 def names(tree: ast.AST | str) -> set[str]:
     """Variables read by an expression (functions left out)."""
-    node = parse(tree) if isinstance(tree, str) else tree
-    called = {id(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and id(n) not in called}
+    if isinstance(tree, str):
+        return set(_names_of_text(tree))
+    nodes = list(ast.walk(tree))
+    called = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
+    return {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in called}
+
+
+@lru_cache(maxsize=4096)
+def _names_of_text(text: str) -> frozenset[str]:
+    return frozenset(names(parse(text)))

@@ -124,9 +124,9 @@ def execute(job: Job, engine: str, target: str = "numpy", dtype: str = "float64"
 
         return to_numpy.run(job)
     if engine == "torch":
-        from .emit import to_torch
+        from .emit import to_torch_run
 
-        return narrowed(job, to_torch.run(widened(job), dtype))
+        return to_torch_run.run(job, dtype)
     from .emit import to_brian2
 
     if target == "cpp_standalone":

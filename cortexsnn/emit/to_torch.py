@@ -17,7 +17,7 @@ import torch
 from ..errors import EngineError, InputError, unknown
 from ..expression import compile_tree
 from ..fused.edges import edge_sums
-from ..job import SPIKES, Events, Job, Traces, numerical_error
+from ..job import SPIKES, numerical_error
 from ..lower import constants as hoisted_numbers
 from ..program import PopulationStep, StepProgram
 from ..realise import Realisation
@@ -26,7 +26,7 @@ from ..wiring import components
 from .surrogate import surrogate
 from .to_torch_fused import FusedComponents
 from .to_torch_library import torch_library
-from .to_torch_numbers import clamp, propagate, real_rows
+from .to_torch_numbers import capturing, clamp, propagate, real_rows
 from .to_torch_pathway import PathwayModule
 from .to_torch_population import Env, PopulationDynamics
 
@@ -226,6 +226,8 @@ class Network(torch.nn.Module):
                     f"inputs.{name}: expected shape (step, trial, {known[name].size}), got {tuple(rows.shape)}"
                 )
             drive[name] = rows.to(self._anchor) * self.training_data.input_units.get(name, 1.0)
+            if capturing(self._anchor):
+                continue
             if not bool(torch.isfinite(drive[name]).all()):
                 raise InputError(f"inputs.{name}: NaN or infinity among the numbers; give finite ones")
             if known[name].sends == "spikes" and not bool(((rows == 0) | (rows == 1)).all()):
@@ -518,22 +520,3 @@ class Network(torch.nn.Module):
                     raise numerical_error(
                         self.program, p.name, name, int(bad[1]), run.start + i, float(values[tuple(bad)])
                     )
-
-
-def run(job: Job, dtype: str = "float64") -> Traces:
-    """Execute a job without gradients: exact in float64."""
-    realisation = Realisation(
-        0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {}, frozenset()
-    )
-    network = Network(job.program, realisation, Training((), {}, (), {}, None), getattr(torch, dtype))
-    network.probes = {p: tuple(n for n in names if n != network.emitted_name(p)) for p, names in job.probes.items()}
-    drive = {name: torch.tensor(np.asarray(rows).transpose(1, 0, 2)) for name, rows in job.drive.items()}
-    with torch.no_grad():
-        outputs, _ = network(drive, n_steps=job.n_steps, n_trials=job.n_trials)
-    traces = Traces()
-    for name, wanted in job.probes.items():
-        found = {k: v.numpy().transpose(1, 0, 2) for k, v in outputs[name].items()}
-        if SPIKES in wanted:
-            traces.spikes[name] = Events.from_dense(found[SPIKES] > 0)
-        traces.values[name] = {k: np.ascontiguousarray(found[k], dtype=np.float64) for k in wanted if k != SPIKES}
-    return traces

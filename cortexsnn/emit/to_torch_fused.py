@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..fused import compiled
+from ..fused import compiled, triton_kernel
 from ..fused.component import Call, ComponentFunction, Kernels, Tensors, run_forward
 from ..fused.cpp import CONSTANT, EMITTED, PORT, STATE
 from ..fused.forward import RECORD
 from ..fused.plan import EdgeGroup, Plan, reads_post, why_not
 from ..job import numerical_error
 from .surrogate import expression
+from .to_torch_numbers import capturing
 from .to_torch_pathway import Group, PathwayModule
 
 if TYPE_CHECKING:
@@ -29,9 +30,26 @@ class FusedComponents:
     def why_not(self, members: tuple[str, ...]) -> str | None:
         """Why a component is not run by kernels, None if it is."""
         network = self.network
-        if network._anchor.device.type != "cpu":
-            return f"no kernels for {network._anchor.device.type}"
-        return compiled.why_not() or why_not(network.program, members, tuple(m.pathway for m in network._into(members)))
+        pathways = tuple(m.pathway for m in network._into(members))
+        reason = why_not(network.program, members, pathways)
+        match network._anchor.device.type:
+            case "cpu":
+                return compiled.why_not() or reason
+            case "cuda":
+                return triton_kernel.why_not() or reason or self._why_not_on_gpu(members)
+        return f"no kernels for {network._anchor.device.type}"
+
+    def _why_not_on_gpu(self, members: tuple[str, ...]) -> str | None:
+        p = self.network.program.population(members[0])
+        if len(members) > 1 or any(m.pathway.pre in members or m.reads_state for m in self.network._into(members)):
+            return "recurrent components run by torch operations on a GPU"
+        if p.reductions and p.size > triton_kernel.LARGEST_BLOCK:
+            return f"a reduction over {p.size} cells"
+        return None
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.network._anchor.device.type == "cuda"
 
     def run(self, run: _Run, members: tuple[str, ...]) -> None:
         """Run a component; rows, states and recorded rows go into ``run``."""
@@ -41,9 +59,10 @@ class FusedComponents:
         if grad:
             self._scales(members)
         plan_of = (members, tuple(m.pathway.name for m in inside), ports is not None, grad, self._constants_key(run),
-                   tuple((p, tuple(network.probes.get(p, ()))) for p in members), run.exact)  # fmt: skip
+                   tuple((p, tuple(network.probes.get(p, ()))) for p in members), run.exact, self._on_gpu)  # fmt: skip
         if plan_of not in self._kernels:
-            self._kernels[plan_of] = Kernels(self._plan(run, members, inside, ports is not None))
+            plan = self._plan(run, members, inside, ports is not None)
+            self._kernels[plan_of] = Kernels(plan, self._on_gpu)
         kernels = self._kernels[plan_of]
         plan = kernels.plan
         sources = dict.fromkeys((*members, *(m.pathway.pre for m in inside)))
@@ -77,6 +96,8 @@ class FusedComponents:
             results = dict(zip(_result_names(plan), outputs, strict=True))
         else:
             results, bad, _ = run_forward(call, given)
+            if self._on_gpu and not capturing(network._anchor) and not _finite(results):
+                network._run_batched(run, members[0])  # says where
             self._check(run, plan, results, bad)
         for p in plan.populations:
             for state in p.states:
@@ -94,7 +115,7 @@ class FusedComponents:
         network = self.network
         modules = network._into(members)
         normalised = any(key.split(":")[0] in members for key in network.normalisation)
-        if run.exact and not normalised:
+        if run.exact and not normalised and not self._on_gpu:
             return modules, None
         inside = [m for m in modules if m.pathway.pre in members or m.reads_state]
         ports = network.arrivals(run, members, [m for m in modules if m not in inside])
@@ -171,6 +192,10 @@ class FusedComponents:
         number, v, _, neuron, step, value = min(worst)
         p = plan.program.populations[number]
         raise numerical_error(plan.program, p.name, p.finite[v], neuron, run.start + step, value)
+
+
+def _finite(results: Tensors) -> bool:
+    return all(bool(torch.isfinite(rows).all()) for rows in results.values())
 
 
 def _result_names(plan: Plan) -> list[str]:

@@ -23,8 +23,13 @@ def real_rows(name: str, given: Any) -> torch.Tensor:
     return rows
 
 
+def capturing(tensor: torch.Tensor) -> bool:
+    """Whether a CUDA graph is being captured: nothing may then wait for the GPU, so numbers cannot be looked at."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
 def clamp(values: torch.Tensor, low: float, high: float) -> None:
-    if bool((values < low).any()) or bool((values > high).any()):
+    if capturing(values) or bool((values < low).any()) or bool((values > high).any()):
         values.clamp_(low, high)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from ..program import Pathway
-from . import compiled
-from .cpp import CHUNKS, CONSTANT, EMITTED, GROUP, PORT, START, STATE, STEPS, TRIALS, WIDTH
+from . import compiled, triton_kernel
+from .compiled import Function
+from .cpp import CHUNKS, CONSTANT, EMITTED, GROUP, PORT, START, STATE, STEPS, TRIALS, WIDTH, Kernel
 from .edges import Edges, edge_gradients
 from .forward import BAD, RECORD, forward
 from .plan import Plan, reads_post
 from .reverse import SEGMENT, reverse
+from .triton_kernel import TritonFunction
+from .triton_text import forward_text, reverse_text
 
 MOST_CHUNKS = 16
 """Parts that the trials are divided in: so many copies of the adjoints of constants are kept and then added, in order."""
@@ -29,18 +33,24 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Kernels:
-    """The kernels of a plan, compiled when they are first needed."""
+    """The kernels of a plan on the CPU or, ``on_gpu``, of Triton; compiled when they are first needed."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.forward = compiled.function(forward(plan), plan.number)
-        self._reverse: compiled.Function | None = None
+    def __init__(self, plan: Plan, on_gpu: bool = False) -> None:
+        self.plan, self.on_gpu = plan, on_gpu
 
-    @property
-    def reverse(self) -> compiled.Function:
-        if self._reverse is None:
-            self._reverse = compiled.function(reverse(self.plan), self.plan.number)
-        return self._reverse
+    @cached_property
+    def forward(self) -> Function | TritonFunction:
+        return self._made(forward, forward_text)
+
+    @cached_property
+    def reverse(self) -> Function | TritonFunction:
+        return self._made(reverse, reverse_text)
+
+    def _made(self, on_cpu: Callable[[Plan], Kernel], on_gpu: Callable[[Plan], Kernel]) -> Function | TritonFunction:
+        if not self.on_gpu:
+            return compiled.function(on_cpu(self.plan), self.plan.number)
+        by_trial = any(p.reductions for p in self.plan.populations)
+        return triton_kernel.function(on_gpu(self.plan), self.plan.number, by_trial)
 
 
 @dataclass
@@ -62,7 +72,8 @@ class Call:
 
     @property
     def chunks(self) -> int:
-        return min(MOST_CHUNKS, self.n_trials)
+        """Copies of the adjoints of constants."""
+        return self.n_trials if self.kernels.on_gpu else min(MOST_CHUNKS, self.n_trials)
 
     def sizes(self, width: int, segment: int = 1, **more: int) -> dict[str, int]:
         """Sizes by the names in the kernels' tables."""
@@ -73,6 +84,7 @@ class Call:
             CHUNKS: self.chunks, WIDTH: width, GROUP: 1 if plan.single else TRIALS_TOGETHER,
             **{f"cells:{s}": plan.program.size(s) for s in sources},
             **{f"depth:{s}": d for s, d in self.depth.items()},
+            "cells": plan.populations[0].size,
             **more,
         }  # fmt: skip
 
@@ -114,7 +126,8 @@ def run_forward(call: Call, given: Tensors) -> tuple[Tensors, torch.Tensor | Non
             rows = like.new_empty((depth + call.n_steps, call.n_trials, p.size))
             if depth:
                 rows[:depth] = arrays[key]
-            results[key] = arrays[key] = rows
+            results[key] = rows
+            arrays[key] = rows[depth:] if call.kernels.on_gpu else rows
         for probe in plan.probes.get(p.name, ()):
             key = f"{RECORD}:{p.name}:{probe}"
             results[key] = arrays[key] = like.new_empty((*shape, p.size))
@@ -126,11 +139,18 @@ def run_forward(call: Call, given: Tensors) -> tuple[Tensors, torch.Tensor | Non
             arrays[f"sent:{p.name}:{k}:{g}"] = like.new_zeros((*shape, plan.program.size(p.pre)))
     width = call.width(sum(len(p.states) for p in plan.populations) + 4)
     units = call.units(width)
-    bad = torch.full((units, 3), -1, dtype=torch.int64) if plan.checks else None
+    bad = torch.full((units, 3), -1, dtype=torch.int64) if plan.checks and not call.kernels.on_gpu else None
     if bad is not None:
         arrays[BAD] = bad
-    call.kernels.forward(arrays, call.sizes(width), units)
+    _launch(call.kernels.forward, arrays, call.sizes(width), units)
     return results, bad, arrays
+
+
+def _launch(function: Function | TritonFunction, arrays: Tensors, sizes: dict[str, int], units: int) -> None:
+    if isinstance(function, TritonFunction):
+        function(arrays, sizes)
+    else:
+        function(arrays, sizes, units)
 
 
 def _sent(plan: Plan) -> list[tuple[Pathway, int, int]]:
@@ -176,6 +196,7 @@ def run_reverse(call: Call, arrays: Tensors, gradients: Mapping[str, torch.Tenso
     plan, kernels = call.kernels.plan, call.kernels
     like, sizes = call.fixed["like"], dict[str, int]()
     table = set(kernels.reverse.kernel.arrays)
+    segment = min(call.n_steps, LONGEST_SEGMENT)
     for name in table:
         kind, *at = name.split(":")
         if kind == "transposed":
@@ -187,10 +208,12 @@ def run_reverse(call: Call, arrays: Tensors, gradients: Mapping[str, torch.Tenso
             arrays[name] = like.new_zeros((call.chunks, n_edges))
         elif kind == "adjoint":
             arrays[name] = _adjoint(call, at, arrays, gradients, sizes)
+        elif kind in ("begin", "path"):
+            rows = segment if kind == "path" else -(-call.n_steps // segment)
+            arrays[name] = like.new_empty((rows, call.n_trials, plan.program.size(at[0])))
     n_states = sum(len(p.states) for p in plan.populations)
-    segment = min(call.n_steps, LONGEST_SEGMENT)
     width = call.width(n_states * (segment + call.n_steps // segment))
-    kernels.reverse(arrays, call.sizes(width, segment, **sizes), call.units(width))
+    _launch(kernels.reverse, arrays, call.sizes(width, segment, **sizes), call.units(width))
     found: Tensors = {}
     for name in wanted:
         kind, *at = name.split(":")
@@ -233,10 +256,14 @@ def _adjoint(
         case "record":
             given = gradients.get(f"{RECORD}:{source}:{name[0]}")
             sizes[f"stride:{source}:{name[0]}"] = int(given is not None)
-            return like.new_zeros(shape[1:]) if given is None else given.contiguous()
+            if given is not None:
+                return given.contiguous()
+            return like.new_zeros(shape if call.kernels.on_gpu else shape[1:])
     given = gradients.get(f"{EMITTED}:{source}")
     if given is None:
         return torch.zeros_like(arrays[f"{EMITTED}:{source}"])
+    if call.kernels.on_gpu:
+        return given[call.depth[source] :].contiguous()
     return given.contiguous() if call.kernels.plan.single else given.contiguous().clone()
 
 

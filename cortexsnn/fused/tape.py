@@ -186,6 +186,8 @@ class Tape:
                 yield from self._clip_parts(x, low, high, g, what == "fixed")
             case "straight_through", _, to:
                 yield to, g
+            case "reduce", a:
+                yield a, self._reduce_part(value, a, str(what), op("reduce", g, what="sum"))
             case "spike", _, distance, slope:
                 yield distance, op("mul", g, slope)
             case (("floor" | "ceil" | "trunc" | "sign" | "load" | "literal"), *_):
@@ -208,6 +210,19 @@ class Tape:
         to_x = op("select", op("eq", x, low), half, op("select", op("gt", x, low), to_raised, zero))
         yield x, to_x
         yield low, op("sub", to_raised, to_x)
+
+    def _reduce_part(self, value: int, a: int, how: str, g: int) -> int:
+        """What each cell gets of the adjoint of a number of the whole population; cells that share an extremum share it."""
+        if how == "sum":
+            return g
+        if how == "mean":
+            return self.op("div", g, self.op("cells"))
+        chosen = self.op("eq", a, value)
+        zero = self.literal(0)
+        count = self.op("reduce", self.select(chosen, self.literal(1), zero), what="sum")
+        some = self.op("gt", count, zero)
+        part = self.op("div", g, self.select(some, count, self.literal(1)))
+        return self.op("select", self.op("and", chosen, some), part, zero)
 
     def _slope_times(self, kind: str, value: int, a: int, g: int) -> int:
         """Adjoint times the derivative of a function of one number; ``value`` is its result."""

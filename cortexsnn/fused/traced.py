@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..job import DISTANCE, SPIKES
 from ..program import Delivery, Pathway
-from .phases import Assign, Block, Deliver, Emit, Fire, Operand, Record
+from .phases import Assign, Block, Deliver, Emit, Fire, Item, Operand, Record
 from .plan import Plan
 from .tape import Tape
 
@@ -42,9 +43,15 @@ class Traced:
 
 def trace(block: Block, plan: Plan) -> Traced:
     """The operations of a block."""
-    traced, p = Traced(block), block.population
-    tape = traced.tape
-    for item in block.items:
+    traced = Traced(block)
+    trace_into(traced, block.items, plan)
+    return traced
+
+
+def trace_into(traced: Traced, items: Iterable[Item], plan: Plan) -> None:
+    """Put the operations of some items on a tape."""
+    tape, p = traced.tape, traced.block.population
+    for item in items:
         match item:
             case Assign(statement, on_spike):
                 new = traced.number(statement.expression)
@@ -68,7 +75,6 @@ def trace(block: Block, plan: Plan) -> Traced:
                     traced.value(name)
                 for name in p.finite if plan.checks else ():
                     traced.value(name)
-    return traced
 
 
 def _where_spiked(traced: Traced, new: int, old: int, detached: bool) -> int:
