@@ -54,7 +54,9 @@ class Events:
     def dense(self, n_trials: int, n_steps: int, n_neurons: int) -> np.ndarray:
         """Bool array (trial, step, neuron)."""
         spikes = np.empty(n_trials * n_steps * n_neurons, dtype=bool)
-        spikes.fill(False)  # in order: zeros that are only promised would be brought in page by page, by spikes anywhere
+        spikes.fill(
+            False
+        )  # in order: zeros that are only promised would be brought in page by page, by spikes anywhere
         spikes[(self.trial.astype(np.int64) * n_steps + self.step) * n_neurons + self.neuron] = True
         return spikes.reshape(n_trials, n_steps, n_neurons)
 

@@ -17,7 +17,7 @@ def lif(shape: tuple[int, int, int], decay: float = 0.5) -> dict[str, Run]:
     if find_spec("spikingjelly"):
         from spikingjelly.activation_based import functional, neuron
 
-        node = neuron.LIFNode(tau=1 / decay, decay_input=False, v_reset=None, step_mode="m", backend="torch")
+        node = neuron.LIFNode(tau=1 / decay, decay_input=False, v_reset=None, step_mode="m")
 
         def jelly(x: torch.Tensor) -> torch.Tensor:
             functional.reset_net(node)
@@ -59,7 +59,9 @@ def _forward_and_backward(cells: Callable[[torch.Tensor], torch.Tensor], shape: 
 class _Recurrent(nn.Module):
     """Input, recurrent cells, read-out without a leak; ``cells(x, state) -> spikes, state`` for one step."""
 
-    def __init__(self, sizes: tuple[int, int, int], cells: nn.Module | Callable[..., tuple[torch.Tensor, object]]) -> None:
+    def __init__(
+        self, sizes: tuple[int, int, int], cells: nn.Module | Callable[..., tuple[torch.Tensor, object]]
+    ) -> None:
         super().__init__()
         n_inputs, n_hidden, n_out = sizes
         self.into, self.back = nn.Linear(n_inputs, n_hidden, bias=False), nn.Linear(n_hidden, n_hidden, bias=False)

@@ -104,7 +104,8 @@ class FusedComponents:
                 run.env[p.name][state] = results[f"{STATE}:{p.name}:{state}"]
             if p.emits:
                 rows = run.rows[p.name] = results[f"{EMITTED}:{p.name}"]
-                run.recorded[p.name][str(network.emitted_name(p.name))] = rows[depth[p.name] :]
+                now = rows[depth[p.name] :] if depth[p.name] else rows  # a slice costs a copy on the way back
+                run.recorded[p.name][str(network.emitted_name(p.name))] = now
             for probe in plan.probes.get(p.name, ()):
                 run.recorded[p.name][probe] = results[f"{RECORD}:{p.name}:{probe}"]
 

@@ -11,6 +11,7 @@ import torch
 
 from ..program import Pathway
 from . import compiled, triton_kernel
+from .buffers import BUFFERS
 from .compiled import Function
 from .cpp import CHUNKS, CONSTANT, EMITTED, GROUP, PORT, START, STATE, STEPS, TRIALS, WIDTH, Kernel
 from .edges import Edges, edge_gradients
@@ -24,7 +25,7 @@ MOST_CHUNKS = 16
 """Parts that the trials are divided in: so many copies of the adjoints of constants are kept and then added, in order."""
 TRIALS_TOGETHER = 4
 """Trials of a recurrent component that go through a step together, and share what is read of a matrix."""
-SCRATCH = 2**18
+SCRATCH = 2**19
 """Bytes of states that one unit of work keeps while it goes backward: they should stay in a cache."""
 LONGEST_SEGMENT = 128
 """Steps whose states are kept at once while going backward; beyond, the states at the beginning of segments are."""
@@ -70,6 +71,11 @@ class Call:
     fixed: Tensors
     lists: Mapping[tuple[str, int], Edges]
 
+    def rows(self, *shape: int) -> torch.Tensor:
+        """Memory for rows, its numbers not set."""
+        like = self.fixed["like"]
+        return like.new_empty(shape) if self.kernels.on_gpu else BUFFERS.empty(shape, like.dtype)
+
     @property
     def chunks(self) -> int:
         """Copies of the adjoints of constants."""
@@ -94,7 +100,7 @@ class Call:
         if not plan.single:
             return 0
         fitting = SCRATCH // max(1, n_rows * (4 if plan.number == "float" else 8))
-        return max(64, min(2048, fitting // 64 * 64))
+        return max(64, min(4096, fitting // 64 * 64))
 
     def units(self, width: int) -> int:
         """Units of work."""
@@ -123,16 +129,17 @@ def run_forward(call: Call, given: Tensors) -> tuple[Tensors, torch.Tensor | Non
     for p in plan.populations:
         if p.emits:
             key, depth = f"{EMITTED}:{p.name}", call.depth[p.name]
-            rows = like.new_empty((depth + call.n_steps, call.n_trials, p.size))
+            rows = call.rows(depth + call.n_steps, call.n_trials, p.size)
             if depth:
                 rows[:depth] = arrays[key]
             results[key] = rows
             arrays[key] = rows[depth:] if call.kernels.on_gpu else rows
         for probe in plan.probes.get(p.name, ()):
             key = f"{RECORD}:{p.name}:{probe}"
-            results[key] = arrays[key] = like.new_empty((*shape, p.size))
+            results[key] = arrays[key] = call.rows(*shape, p.size)
         for state in p.states:
             key = f"{STATE}:{p.name}:{state}"
+            arrays[f"initial:{p.name}:{state}"] = arrays[key]
             results[key] = arrays[key] = arrays[key].clone()
     if plan.keeps_ports:
         for p, k, g in _sent(plan):
@@ -174,9 +181,6 @@ class ComponentFunction(torch.autograd.Function):
             n: t for n, t in arrays.items()
             if (n not in call.fixed and n not in results) or n.startswith(f"{EMITTED}:")
         }  # fmt: skip
-        for name, tensor in given.items():
-            if name.startswith(f"{STATE}:"):
-                needed[f"initial:{name.removeprefix(f'{STATE}:')}"] = tensor.contiguous()
         ctx.call, ctx.names, ctx.results, ctx.kept = call, names, tuple(results), tuple(needed)
         ctx.save_for_backward(*needed.values())
         ctx.set_materialize_grads(False)
@@ -250,7 +254,7 @@ def _adjoint(
             given = gradients.get(f"{STATE}:{source}:{name[0]}")
             return like.new_zeros(shape[1:]) if given is None else given.contiguous().clone()
         case "port":
-            return like.new_empty(shape)
+            return call.rows(*shape)
         case "constant":
             return like.new_zeros((call.chunks, n))
         case "record":
