@@ -419,6 +419,7 @@ class Network(torch.nn.Module):
         modules = self._into(members)
         for p in steps:
             run.rows[p.name] = list(self._with_history(run, p.name, self._anchor.new_zeros(0, run.n_trials, p.size)))
+        fused = self.kernels.steps(run, members)
         for i in range(run.n_steps):
             for p in steps:
                 run.env[p.name].update({port: self._anchor.new_zeros(run.n_trials, p.size) for port in p.ports})
@@ -426,12 +427,17 @@ class Network(torch.nn.Module):
             for s, stage in enumerate(self.program.stages):
                 present = [p for p in steps if p.name in stage]
                 for p in present:
-                    self._update(run, p, i)
+                    if p.name in fused:
+                        self.kernels.step(run, fused[p.name], i)
+                    else:
+                        self._update(run, p, i)
                 self._deliver(run, modules, s, i)
                 for p in present:
-                    self.dynamics[p.name].reset(run.env[p.name], (run.n_trials, p.size))
+                    if p.name not in fused:
+                        self.dynamics[p.name].reset(run.env[p.name], (run.n_trials, p.size))
             for p in steps:
-                self._finish(run, p, i)
+                if p.name not in fused:
+                    self._finish(run, p, i)
 
     def _into(self, members: tuple[str, ...]) -> list[PathwayModule]:
         """Pathways into a component in order of arrival: before the stages as declared, then stage by stage."""

@@ -10,6 +10,7 @@ from ..fused import compiled, triton_kernel
 from ..fused.component import Call, ComponentFunction, Kernels, Tensors, run_forward
 from ..fused.cpp import CONSTANT, EMITTED, PORT, STATE
 from ..fused.forward import RECORD
+from ..fused.phases import Block, phases
 from ..fused.plan import EdgeGroup, Plan, reads_post, why_not
 from ..job import numerical_error
 from .surrogate import expression
@@ -42,7 +43,7 @@ class FusedComponents:
     def _why_not_on_gpu(self, members: tuple[str, ...]) -> str | None:
         p = self.network.program.population(members[0])
         if len(members) > 1 or any(m.pathway.pre in members or m.reads_state for m in self.network._into(members)):
-            return "recurrent components run by torch operations on a GPU"
+            return "recurrent components go step by step on a GPU"
         if p.reductions and p.size > triton_kernel.LARGEST_BLOCK:
             return f"a reduction over {p.size} cells"
         return None
@@ -55,22 +56,11 @@ class FusedComponents:
         """Run a component; rows, states and recorded rows go into ``run``."""
         network = self.network
         inside, ports = self._arrivals(run, members)
-        grad = torch.is_grad_enabled()
-        if grad:
-            self._scales(members)
-        plan_of = (members, tuple(m.pathway.name for m in inside), ports is not None, grad, self._constants_key(run),
-                   tuple((p, tuple(network.probes.get(p, ()))) for p in members), run.exact, self._on_gpu)  # fmt: skip
-        if plan_of not in self._kernels:
-            plan = self._plan(run, members, inside, ports is not None)
-            self._kernels[plan_of] = Kernels(plan, self._on_gpu)
-        kernels = self._kernels[plan_of]
+        kernels = self._kernels_of(run, members, inside, ports is not None)
         plan = kernels.plan
         sources = dict.fromkeys((*members, *(m.pathway.pre for m in inside)))
         depth = {s: network.longest(s) for s in sources}
-        given: Tensors = {}
-        for p in plan.populations:
-            for state in p.states:
-                given[f"{STATE}:{p.name}:{state}"] = run.env[p.name][state]
+        given, fixed = self._numbers(run, plan, {m.pathway.pre for m in inside})
         for source in sources:
             if source in run.rows:
                 rows = run.rows[source]
@@ -80,25 +70,11 @@ class FusedComponents:
                 given[f"{EMITTED}:{source}"] = network._with_history(run, source, empty)
         for (population, port), rows in (ports or {}).items():
             given[f"{PORT}:{population}:{port}"] = rows
-        fixed: Tensors = {"like": network._anchor}
-        for name in {*plan.members, *(m.pathway.pre for m in inside), *(m.pathway.post for m in inside)}:
-            for constant, value in network.constants_of(run, name).items():
-                target = given if (name, constant) in plan.differentiable else fixed
-                target[f"{CONSTANT}:{name}:{constant}"] = value.contiguous()  # propagators are views
         for module in inside:
             self._weights(run, module, run.exact, given, fixed)
-        given = {n: t.to(network.dtype) for n, t in given.items()}
         lists = {(m.pathway.name, g): e.listed(True) for m in inside for g, e in enumerate(m.edge_groups)}
         call = Call(kernels, run.n_steps, run.n_trials, run.start, depth, fixed, lists)
-        if grad:
-            names = tuple(given)
-            outputs = ComponentFunction.apply(call, names, *given.values())
-            results = dict(zip(_result_names(plan), outputs, strict=True))
-        else:
-            results, bad, _ = run_forward(call, given)
-            if self._on_gpu and not capturing(network._anchor) and not _finite(results):
-                network._run_batched(run, members[0])  # says where
-            self._check(run, plan, results, bad)
+        results = self._results(run, call, given, members)
         for p in plan.populations:
             for state in p.states:
                 run.env[p.name][state] = results[f"{STATE}:{p.name}:{state}"]
@@ -108,6 +84,77 @@ class FusedComponents:
                 run.recorded[p.name][str(network.emitted_name(p.name))] = now
             for probe in plan.probes.get(p.name, ()):
                 run.recorded[p.name][probe] = results[f"{RECORD}:{p.name}:{probe}"]
+
+    def steps(self, run: _Run, members: tuple[str, ...]) -> dict[str, Kernels]:
+        """Kernels for one step of each population of a recurrent component, on a GPU, where nothing happens within its step."""
+        network = self.network
+        if not self._on_gpu or network.fused is False or triton_kernel.why_not():
+            return {}
+        inside = tuple(m.pathway for m in network._into(members))
+        found = {}
+        for name in members:
+            p = network.program.population(name)
+            blocks = sum(
+                isinstance(x, Block) and x.population.name == name for x in phases(network.program, members, inside)
+            )
+            if blocks == 1 + bool(p.reductions) and (not p.reductions or p.size <= triton_kernel.LARGEST_BLOCK):
+                found[name] = self._kernels_of(run, (name,), [], True)
+        return found
+
+    def step(self, run: _Run, kernels: Kernels, i: int) -> None:
+        """One step of a population whose ports are full."""
+        network, plan = self.network, kernels.plan
+        (p,) = plan.populations
+        env = run.env[p.name]
+        given, fixed = self._numbers(run, plan, set())
+        given |= {f"{PORT}:{p.name}:{port}": env[port].unsqueeze(0) for port in p.ports}
+        call = Call(kernels, 1, run.n_trials, run.start + i, {p.name: 0}, fixed, {})
+        results = self._results(run, call, given, None)
+        for state in p.states:
+            env[state] = results[f"{STATE}:{p.name}:{state}"]
+        if p.emits:
+            emitted = results[f"{EMITTED}:{p.name}"][0]
+            run.rows[p.name].append(emitted)
+            run.recorded[p.name][str(network.emitted_name(p.name))].append(emitted)
+        for probe in plan.probes.get(p.name, ()):
+            run.recorded[p.name][probe].append(results[f"{RECORD}:{p.name}:{probe}"][0])
+
+    def _kernels_of(
+        self, run: _Run, members: tuple[str, ...], inside: list[PathwayModule], keeps_ports: bool
+    ) -> Kernels:
+        network, grad = self.network, torch.is_grad_enabled()
+        if grad:
+            self._scales(members)
+        probes = tuple((p, tuple(network.probes.get(p, ()))) for p in members)
+        key = (members, tuple(m.pathway.name for m in inside), keeps_ports, grad, self._constants_key(run), probes, run.exact,
+               self._on_gpu)  # fmt: skip
+        if key not in self._kernels:
+            self._kernels[key] = Kernels(self._plan(run, members, inside, keeps_ports), self._on_gpu)
+        return self._kernels[key]
+
+    def _numbers(self, run: _Run, plan: Plan, sources: set[str]) -> tuple[Tensors, Tensors]:
+        """States and constants that gradients go to, and constants that none go to."""
+        network = self.network
+        given = {f"{STATE}:{p.name}:{state}": run.env[p.name][state] for p in plan.populations for state in p.states}
+        fixed: Tensors = {"like": network._anchor}
+        for name in {*plan.members, *sources}:
+            for constant, value in network.constants_of(run, name).items():
+                target = given if (name, constant) in plan.differentiable else fixed
+                target[f"{CONSTANT}:{name}:{constant}"] = value.contiguous()  # propagators are views
+        return given, fixed
+
+    def _results(self, run: _Run, call: Call, given: Tensors, members: tuple[str, ...] | None) -> Tensors:
+        """What the forward kernel gives; ``members`` are looked at for NaN and infinity."""
+        plan, network = call.kernels.plan, self.network
+        given = {n: t.to(network.dtype) for n, t in given.items()}
+        if torch.is_grad_enabled():
+            outputs = ComponentFunction.apply(call, tuple(given), *given.values())
+            return dict(zip(_result_names(plan), outputs, strict=True))
+        results, bad, _ = run_forward(call, given)
+        if members and self._on_gpu and not capturing(network._anchor) and not _finite(results):
+            network._run_batched(run, members[0])  # says where
+        self._check(run, plan, results, bad)
+        return results
 
     def _arrivals(
         self, run: _Run, members: tuple[str, ...]

@@ -26,10 +26,10 @@ _TEXT = {
 }  # fmt: skip
 _OF_BLOCKS = ("select", "clip", "sign", "trunc", "reduce")
 _REDUCE = {
-    "sum": "tl.sum(tl.where(inside, {}, zero), 0)",
-    "mean": "tl.sum(tl.where(inside, {}, zero), 0) / cells_as_number",
-    "max": "tl.max(tl.where(inside, {}, -infinity), 0)",
-    "min_positive": "tl.min(tl.where(inside & ({0} > 0), {0}, infinity), 0)",
+    "sum": "zeros + tl.sum(tl.where(inside, {}, zero), 0)",
+    "mean": "(zeros + tl.sum(tl.where(inside, {}, zero), 0)) / cells_as_number",
+    "max": "zeros + tl.max(tl.where(inside, {}, -infinity), 0)",
+    "min_positive": "zeros + tl.min(tl.where(inside & ({0} > 0), {0}, infinity), 0)",
 }
 _HEADER = '''"""Generated. One population of a circuit."""
 import triton
