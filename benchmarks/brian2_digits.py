@@ -18,7 +18,8 @@ from measure import row, write
 
 import cortexsnn as cx
 from cortexsnn.train.data import digits
-from cortexsnn.train.fit import Settings, fit, use_one_thread
+from cortexsnn.train.fit import fit, use_one_thread
+from cortexsnn.train.settings import Settings
 
 TRIALS, STEPS, REPEATS = 1000, 8, 7
 

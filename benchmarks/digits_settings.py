@@ -16,7 +16,8 @@ from sklearn.model_selection import StratifiedKFold
 import cortexsnn as cx
 from cortexsnn.recording import versions
 from cortexsnn.train.data import Part, digits
-from cortexsnn.train.fit import Settings, fit, use_one_thread
+from cortexsnn.train.fit import fit, use_one_thread
+from cortexsnn.train.settings import Settings
 
 SETTINGS = {"label smoothing 0.1": Settings(label_smoothing=0.1), "no label smoothing": Settings()}
 FOLDS = 3

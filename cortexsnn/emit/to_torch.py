@@ -42,6 +42,11 @@ class State:
     emitted: dict[str, torch.Tensor]
     step: int = 0
 
+    def detach(self) -> State:
+        """The same numbers, from which no gradient goes back."""
+        states = {p: {n: v.detach() for n, v in found.items()} for p, found in self.states.items()}
+        return State(states, {n: rows.detach() for n, rows in self.emitted.items()}, self.step)
+
 
 @dataclass
 class _Run:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ..emit.surrogate import surrogate
 from ..errors import EngineError, InputError, unknown
 from ..neurons import piece
-from ..train.fit import Settings
+from ..train.settings import Settings
 
 
 def _different(seeds: list[int]) -> list[int]:

@@ -24,7 +24,8 @@ from ..run import simulate
 from ..spec import Array, Circuit, to_plain
 from ..specfile import save
 from ..train.data import Digits, digits, logistic_regression
-from ..train.fit import History, fit, use_one_thread
+from ..train.fit import fit, use_one_thread
+from ..train.progress import History
 from ..validate import validate
 from ..verify import Verification, verify
 from . import NotProven

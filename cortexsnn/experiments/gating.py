@@ -19,7 +19,8 @@ from ..bridge import to_torch
 from ..library import load
 from ..train.data import Part, digits
 from ..train.encode import as_given, latency_spikes, rate_spikes
-from ..train.fit import Outputs, fit, predict
+from ..train.fit import fit, predict
+from ..train.penalties import Outputs
 from .arms import Results, Run
 from .config import GatingConfig, checked, settings_of
 from .evaluate import accuracy

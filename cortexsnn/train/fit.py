@@ -1,10 +1,9 @@
-"""Surrogate-gradient training of a classifier with a graded read-out."""
+"""Surrogate-gradient training of a classifier with a graded read-out, which survives being killed at any instant."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,52 +11,17 @@ from torch.nn import functional
 
 from ..emit.to_torch import Network
 from ..errors import InputError, NumericalError
+from . import together
 from .data import Part
 from .encode import Encoder, repeated
 from .initialise import initialise
+from .penalties import Outputs, Penalty
+from .progress import History, Progress
+from .settings import Settings
+from .windows import windows
 
-Outputs = Mapping[str, Mapping[str, torch.Tensor]]
-Penalty = Callable[[Outputs], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    Parameters
-    ----------
-    epochs, batch : int
-    learning_rate : float
-        Constant, or the peak of the one-cycle schedule.
-    clip : float
-        Largest norm of the gradient.
-    label_smoothing : float
-    n_steps : int
-        Steps each image is presented.
-    optimiser : {"adam", "sgd"}
-        Stochastic gradient descent has momentum 0.9.
-    schedule : {"one_cycle", "constant"}
-        Constant where trainings stop at different epochs and must not differ by their place in a schedule.
-    """
-
-    epochs: int = 60
-    batch: int = 64
-    learning_rate: float = 4e-3
-    clip: float = 1.0
-    label_smoothing: float = 0.0
-    n_steps: int = 8
-    optimiser: str = "adam"
-    schedule: str = "one_cycle"
-
-
-@dataclass
-class History:
-    """Per epoch: mean training loss, validation loss and accuracy in [0, 1]; ``best`` is the epoch of the checkpoint."""
-
-    loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    validation_accuracy: list[float] = field(default_factory=list)
-    best: int = 0
+LARGEST_LOSS = 1e6
+"""Beyond, a training has exploded."""
 
 
 def fit(
@@ -70,10 +34,13 @@ def fit(
     encode: Encoder | None = None,
     penalty: Penalty | None = None,
     until: float | None = None,
+    checkpoint: Path | str | None = None,
+    every: float = 60.0,
 ) -> History:
     """Train in place and leave the network at its best epoch on the validation part.
 
-    Deterministic for a seed on one machine and number of threads. Magnitudes stay >= 0: every forward call projects.
+    Deterministic for a seed on one machine and number of threads. Magnitudes stay >= 0: every forward call projects. Under ``torchrun``
+    each process takes its share of every batch, and all end with the same network.
 
     Parameters
     ----------
@@ -88,74 +55,97 @@ def fit(
     encode : callable, optional
         Samples (sample, …) to input rows (step, sample, channel); repeats images for ``settings.n_steps`` unless given.
     penalty : callable(outputs), optional
-        A further term of the loss, from what the network returned.
+        A further term of the loss, from what the network returned; see ``cortexsnn.train.penalties``.
     until : float, between 0 and 1, optional
         Stop at the first epoch whose validation accuracy, mean with the two epochs before, reaches this, and keep the weights of
         that epoch: to compare networks at equal accuracy, without favouring a lucky epoch.
+    checkpoint : path, optional
+        A file that holds everything: a call that finds it goes on from there, and ends bit for bit where a call that was never
+        interrupted ends. It is replaced in one instant, so it survives a kill at any moment.
+    every : float
+        Seconds between checkpoints within an epoch; 0 for one after every batch.
 
     Raises
     ------
     InputError
         The circuit has no read-out or not exactly one input.
     NumericalError
-        The loss is no longer finite; names epoch and batch.
+        Loss or gradient are no longer finite, or the loss has exploded; names epoch, batch and the population and step, or the
+        parameter, where it began. The last checkpoint is kept.
+    CheckpointError
+        The checkpoint is damaged or of another training, or cannot be written.
     """
     name = input_name(network)
-    generator = torch.Generator().manual_seed(seed)
     labels = torch.as_tensor(train.labels)
     images = torch.as_tensor(train.images, dtype=network.dtype)
     encode = encode or repeated(settings.n_steps)
-    initialise(network, {name: encode(images[: 4 * settings.batch])})
-    optimiser = _optimiser(network, settings)
-    per_epoch = -(-len(labels) // settings.batch)
-    schedule = _schedule(optimiser, settings, settings.epochs * per_epoch)
-    history, best, kept = History(), (-1.0, 0.0), copy.deepcopy(network.state_dict())
-    for epoch in range(settings.epochs):
+    progress = Progress(network, settings, seed, len(labels), None if checkpoint is None else Path(checkpoint), every)
+    if not progress.restore():
+        initialise(network, {name: encode(images[: 4 * settings.batch])})
+        progress.begin()
+    while not progress.finished:
         network.train()
-        total = 0.0
-        for chosen in torch.randperm(len(labels), generator=generator).split(settings.batch):
-            optimiser.zero_grad(set_to_none=True)
-            outputs, _ = network({name: encode(images[chosen])})
-            loss = functional.cross_entropy(
-                scores(network, outputs), labels[chosen], label_smoothing=settings.label_smoothing
-            )
-            if penalty is not None:
-                loss = loss + penalty(outputs)
-            if not torch.isfinite(loss):
-                raise NumericalError(
-                    f"the loss became {float(loss)} in epoch {epoch}; lower the learning rate or clip more"
-                )
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach()) * len(chosen)
-        history.loss.append(total / len(labels))
-        _validate(network, name, validation, encode, history)
-        reached = (history.validation_accuracy[-1], -history.validation_loss[-1])
-        if until is not None or reached > best:
-            best, history.best, kept = reached, epoch, copy.deepcopy(network.state_dict())
-        report(epoch, history)
-        if until is not None and epoch >= 2 and np.mean(history.validation_accuracy[-3:]) >= until:
-            break
-    network.load_state_dict(kept)
+        for chosen in progress.batches():
+            rows, wanted = encode(images[together.share(chosen)]), labels[together.share(chosen)]
+            loss = _step(network, name, rows, wanted, settings, penalty, progress)
+            progress.done(loss, len(chosen))
+        _validate(network, name, validation, encode, progress.history)
+        history = progress.history
+        accuracy = history.validation_accuracy
+        reached = until is not None and len(accuracy) >= 3 and bool(np.mean(accuracy[-3:]) >= until)
+        progress.end_epoch((accuracy[-1], -history.validation_loss[-1]), newest=until is not None, stop=reached)
+        report(progress.epoch - 1, history)
+    network.load_state_dict(progress.kept)
     network.project()
     network.eval()
-    return history
+    return progress.history
 
 
-def _optimiser(network: Network, settings: Settings) -> torch.optim.Optimizer:
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(network.parameters(), lr=settings.learning_rate, momentum=0.9)
-    return torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+def _step(
+    network: Network, name: str, rows: torch.Tensor, labels: torch.Tensor, settings: Settings, penalty: Penalty | None,
+    progress: Progress,
+) -> float:  # fmt: skip
+    """Forward, backward and a step of the optimiser; the mean loss."""
+    progress.optimiser.zero_grad(set_to_none=True)
+    total, share = 0.0, together.weight(len(labels))
+    for outputs, part in windows(network, {name: rows}, settings):
+        loss = functional.cross_entropy(
+            scores(network, outputs).float(), labels, label_smoothing=settings.label_smoothing
+        )
+        if penalty is not None:
+            loss = loss + penalty(outputs)
+        loss = loss * part
+        total += float(loss.detach())
+        if not abs(total) <= LARGEST_LOSS:
+            raise NumericalError(f"the loss became {total:g} in {progress.where}: {_origin(network, name, rows)}")
+        (loss * share).backward()
+    together.add_gradients(network)
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+    if not bool(torch.isfinite(norm)):
+        bad = next((n for n, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()), "")
+        raise NumericalError(
+            f"the gradient of {bad or 'all parameters together'} became {float(norm)} in {progress.where}: "
+            f"{_origin(network, name, rows)}"
+        )
+    progress.optimiser.step()
+    progress.schedule.step()
+    return together.mean(total, len(labels))
 
 
-def _schedule(
-    optimiser: torch.optim.Optimizer, settings: Settings, total_steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    if settings.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total_steps)
+@torch.no_grad()
+def _origin(network: Network, name: str, rows: torch.Tensor) -> str:
+    """Where a loss that is no number comes from, and what to do."""
+    remedy = "lower the learning rate or clip more"
+    for parameter, values in network.named_parameters():
+        if not bool(values.isfinite().all()):
+            return f"{parameter} is not finite; {remedy}"
+    try:
+        network({name: rows})
+    except NumericalError as error:
+        return f"{error}"
+    return (
+        f"all states are finite; {remedy}, truncate the steps that gradients go back through, or use a wider surrogate"
+    )
 
 
 def use_one_thread() -> None:

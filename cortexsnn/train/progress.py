@@ -1,0 +1,168 @@
+"""Where a training is: epoch and batch, weights, optimiser, schedule, generator, history, the best weights so far."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..emit.to_torch import Network
+from ..errors import CheckpointError
+from . import checkpoint, together
+from .settings import Settings, optimiser_of, schedule_of
+
+
+@dataclass
+class History:
+    """Per epoch: mean training loss, validation loss and accuracy in [0, 1]; ``best`` is the epoch of the weights that are kept."""
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    best: int = 0
+
+
+class Progress:
+    """A training under way.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Epochs done, and batches done of the one under way.
+    history : History
+    kept : dict
+        Weights of the best epoch.
+    finished : bool
+    """
+
+    def __init__(
+        self, network: Network, settings: Settings, seed: int, n_samples: int, path: Path | None, every: float
+    ) -> None:
+        self.network, self.settings, self.path, self.every = network, settings, path, every
+        self.seed, self.n_samples = seed, n_samples
+        self.optimiser = optimiser_of(network, settings)
+        per_epoch = -(-n_samples // settings.batch)
+        self.schedule = schedule_of(self.optimiser, settings, settings.epochs * per_epoch)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.history = History()
+        self.epoch = self.batch = 0
+        self.total = 0.0
+        self.best: tuple[float, float] = (-1.0, 0.0)
+        self.kept: dict[str, torch.Tensor] = {}
+        self.stopped = False
+        self._order_from = self.generator.get_state()
+        self._saved = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        return self.stopped or self.epoch >= self.settings.epochs
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return f"epoch {self.epoch}, batch {self.batch}"
+
+    def begin(self) -> None:
+        """The network is as the training finds it."""
+        self.kept = copy.deepcopy(self.network.state_dict())
+        self.save()
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """Samples of the batches of this epoch that are still to be done."""
+        self._order_from = self.generator.get_state()
+        order = torch.randperm(self.n_samples, generator=self.generator).split(self.settings.batch)
+        yield from order[self.batch :]
+
+    def done(self, loss: float, n_samples: int) -> None:
+        """A batch is done."""
+        self.total += loss * n_samples
+        self.batch += 1
+        if time.monotonic() - self._saved >= self.every:
+            self.save()
+
+    def end_epoch(self, score: tuple[float, float], newest: bool, stop: bool) -> None:
+        """An epoch is done; its weights are kept if none were better, or always if ``newest``."""
+        self.history.loss.append(self.total / self.n_samples)
+        if newest or score > self.best:
+            self.best, self.history.best = score, self.epoch
+            self.kept = copy.deepcopy(self.network.state_dict())
+        patience = self.settings.patience
+        self.stopped = stop or (patience is not None and self.epoch - self.history.best >= patience)
+        self.epoch, self.batch, self.total = self.epoch + 1, 0, 0.0
+        self._order_from = self.generator.get_state()
+        self.save()
+
+    # -- the file -------------------------------------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a training to go on."""
+        return {
+            "program": self.network.program.hash, "settings": dataclasses.asdict(self.settings), "seed": self.seed,
+            "samples": self.n_samples, "dtype": str(self.network.dtype), "surrogate": self.network.surrogate,
+            "realisation": self.network.realisation.seed,
+        }  # fmt: skip
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is to be one; of several processes the first does."""
+        self._saved = time.monotonic()
+        if self.path is None or not together.is_first():
+            return
+        optimiser, groups = checkpoint.optimiser_state(self.optimiser)
+        tensors = {
+            "order": self._order_from,
+            **{f"network/{n}": t for n, t in self.network.state_dict().items()},
+            **{f"kept/{n}": t for n, t in self.kept.items()},
+            **{f"optimiser/{n}": t for n, t in optimiser.items()},
+        }
+        data = {
+            "identity": self._identity(), "epoch": self.epoch, "batch": self.batch, "total": self.total, "best": self.best,
+            "stopped": self.stopped, "history": dataclasses.asdict(self.history), "optimiser": groups,
+            "schedule": self.schedule.state_dict(),
+        }  # fmt: skip
+        checkpoint.write(self.path, tensors, data)
+
+    def restore(self) -> bool:
+        """Go on from the checkpoint, if there is one.
+
+        Raises
+        ------
+        CheckpointError
+            Damaged, or of another training: names what differs.
+        """
+        if self.path is None or not self.path.exists():
+            return False
+        tensors, data = checkpoint.read(self.path)
+        ours, theirs = _flat(self._identity()), _flat(data.get("identity", {}))
+        different = [
+            f"{n} {theirs.get(n)} there, {ours.get(n)} here" for n in ours | theirs if ours.get(n) != theirs.get(n)
+        ]
+        if different:
+            raise CheckpointError(
+                f"{self.path}: of another training ({'; '.join(different)}); choose another file or remove this one"
+            )
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        self.network.load_state_dict(part("network/"))
+        self.kept = part("kept/")
+        checkpoint.restore_optimiser(self.optimiser, part("optimiser/"), data["optimiser"])
+        self.schedule.load_state_dict(data["schedule"])
+        self.generator.set_state(tensors["order"])
+        self.epoch, self.batch, self.total = data["epoch"], data["batch"], data["total"]
+        self.best, self.stopped = (data["best"][0], data["best"][1]), data["stopped"]
+        self.history = History(**data["history"])
+        return True
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found

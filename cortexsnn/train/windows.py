@@ -1,0 +1,47 @@
+"""Steps of a batch in windows: truncated back-propagation, states computed again, matrix products in lower precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from ..emit.to_torch import Network, State
+from .penalties import Outputs
+from .settings import Settings
+
+Rows = Mapping[str, torch.Tensor]
+
+
+def windows(network: Network, rows: Rows, settings: Settings) -> Iterator[tuple[Outputs, float]]:
+    """Outputs of each window and its share of all steps; the caller goes back through one before the next is computed."""
+    device = network._anchor.device.type
+    n_steps = len(next(iter(rows.values())))
+    length = settings.truncate or n_steps
+    state: State | None = None
+    for first in range(0, n_steps, length):
+        part = {name: r[first : first + length] for name, r in rows.items()}
+        with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            if settings.recompute:
+                outputs = recomputed(network, part, settings.recompute)
+            else:
+                outputs, state = network(part, state)
+        if state is not None:
+            state = state.detach()
+        yield outputs, min(length, n_steps - first) / n_steps
+
+
+def recomputed(network: Network, rows: Rows, length: int, state: State | None = None) -> Outputs:
+    """The outputs of a run of which only ``length`` steps are kept at once for the way back; the others are computed again."""
+    parts: list[Outputs] = []
+    n_steps = len(next(iter(rows.values())))
+    for first in range(0, n_steps, length):
+        part = {name: r[first : first + length] for name, r in rows.items()}
+        outputs, state = checkpoint(network, part, state, use_reentrant=False)
+        parts.append(outputs)
+    joined: dict[str, dict[str, Any]] = {
+        name: {key: torch.cat([p[name][key] for p in parts]) for key in found} for name, found in parts[0].items()
+    }
+    return joined

@@ -1,0 +1,259 @@
+"""Training: killed at any instant and gone on bit for bit, in parts of the steps, by several processes; what goes wrong is named."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import cortexsnn as cx
+import trains
+from cortexsnn.train import penalties
+from cortexsnn.train.encode import repeated
+from cortexsnn.train.fit import fit, input_name
+from cortexsnn.train.settings import Settings
+from cortexsnn.train.windows import recomputed
+
+SCRIPT = Path(trains.__file__)
+KILLS = int(os.environ.get("CORTEXSNN_KILLS", "6"))
+
+
+def _start(*arguments: object, processes: int = 1) -> subprocess.Popen[str]:
+    launch = [sys.executable, "-W", "ignore"]
+    if processes > 1:
+        launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*launch, str(SCRIPT), *map(str, arguments)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )  # fmt: skip
+
+
+def _finish(process: subprocess.Popen[str]) -> str:
+    said = process.communicate(timeout=180)[0]
+    assert process.returncode == 0, said[-3000:]
+    return said
+
+
+def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    result = tmp_path_factory.mktemp("whole") / "result"
+    _finish(_start("-", result))
+    return load_file(result)
+
+
+@pytest.mark.slow
+def test_killed_at_any_instant_it_ends_as_if_nothing_had_happened(
+    tmp_path: Path, uninterrupted: dict[str, torch.Tensor]
+) -> None:
+    """A checkpoint after every batch, so that kills meet writing, too; ``CORTEXSNN_KILLS`` sets their number."""
+    moments = random.Random(0)
+    file, result = tmp_path / "checkpoint", tmp_path / "result"
+    killed = 0
+    while killed < KILLS:
+        process = _start(file, result)
+        while not file.exists() and process.poll() is None:  # imports take most of the time
+            time.sleep(0.01)
+        changed = file.stat().st_mtime_ns if file.exists() else 0
+        while process.poll() is None and file.stat().st_mtime_ns == changed:
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.05))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed += 1
+    _finish(_start(file, result))
+    assert killed >= min(3, KILLS)
+    assert _same(load_file(result), uninterrupted)
+    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".partial")] == []
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(tmp_path: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
+    _finish(_start("-", tmp_path / "result", processes=2))
+    for name, values in load_file(tmp_path / "result").items():
+        torch.testing.assert_close(values, uninterrupted[name], rtol=1e-9, atol=1e-12)
+
+
+def _trained(file: Path | None = None, seed: int = 1, **more: Any) -> dict[str, torch.Tensor]:
+    network = trains.network(dtype=torch.float64)
+    fit(network, *trains.data(), trains.settings(**more), seed, checkpoint=file, every=0)
+    return network.state_dict()
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    _trained(file, epochs=1)
+    with pytest.raises(cx.CheckpointError, match=r"settings\.learning_rate 0\.01 there, 0\.02 here"):
+        _trained(file, epochs=1, learning_rate=0.02)
+    with pytest.raises(cx.CheckpointError, match="seed 1 there, 2 here"):
+        _trained(file, epochs=1, seed=2)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    _trained(file, epochs=1)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(cx.CheckpointError, match=r"not a checkpoint of a training"):
+        _trained(file, epochs=1)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    first = {n: t.clone() for n, t in _trained(file).items()}
+    before = file.read_bytes()
+    assert _same(_trained(file), first)
+    assert file.read_bytes() == before
+
+
+def test_the_order_of_batches_matters() -> None:
+    """The negative control of all that must be the same."""
+    assert not _same(_trained(epochs=1), _trained(epochs=1, seed=2))
+
+
+def test_steps_computed_again_give_the_same_gradients() -> None:
+    network = trains.network(dtype=torch.float64)
+    rows = {input_name(network): repeated(12)(torch.as_tensor(trains.data()[0].images))}
+    cx.initialise(network, rows)
+    parameters = list(network.parameters())
+
+    def gradients(outputs: Any) -> tuple[torch.Tensor, ...]:
+        loss = outputs["out"]["logit"].square().mean() + outputs["E1"]["spikes"].sum() * 1e-3
+        return torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    whole = gradients(network(rows)[0])
+    again = gradients(recomputed(network, rows, 5))
+    assert any(bool((g != 0).any()) for g in whole if g is not None)
+    for a, b in zip(whole, again, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_truncated_steps_train_and_differ() -> None:
+    whole, cut = _trained(), _trained(truncate=2)
+    assert not _same(whole, cut)
+    assert all(bool(t.isfinite().all()) for t in cut.values())
+
+
+def test_lower_precision_of_products_trains() -> None:
+    network = trains.network()
+    history = fit(network, *trains.data(), trains.settings(epochs=6, precision="bfloat16"), 1)
+    assert network.pathway("image_E1").magnitude.dtype == torch.float32
+    assert history.loss[-1] < history.loss[0]
+
+
+def test_numbers_can_have_a_rate_of_their_own() -> None:
+    start = {n: t.clone() for n, t in trains.network(dtype=torch.float64).numbers.state_dict().items()}
+    network = trains.network(dtype=torch.float64)
+    fit(network, *trains.data(), trains.settings(number_rate=1e-12, epochs=1), 1)
+    moved = {n: float((t - start[n]).abs().max()) for n, t in network.numbers.state_dict().items()}
+    ordinary = _trained(epochs=1)
+    assert any(
+        float((ordinary[f"numbers.{n}"] - start[n]).abs().max()) > 1e-4 for n in start if f"numbers.{n}" in ordinary
+    )
+    assert all(bool(torch.isfinite(torch.tensor(d))) for d in moved.values())
+
+
+def test_patience_ends_a_training() -> None:
+    network = trains.network()
+    history = fit(
+        network, *trains.data(), trains.settings(epochs=50, learning_rate=1e-9, patience=2, schedule="constant"), 1
+    )
+    assert len(history.loss) < 50
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "constant", "cosine", "exponential"])
+def test_schedules_survive_a_checkpoint(schedule: str, tmp_path: Path) -> None:
+    whole = _trained(schedule=schedule)
+    stopped = {"n": 0}
+
+    def stop(epoch: int, history: object) -> None:
+        stopped["n"] += 1
+        raise KeyboardInterrupt
+
+    network = trains.network(dtype=torch.float64)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network, *trains.data(), trains.settings(schedule=schedule), 1, stop, checkpoint=tmp_path / "c", every=0)
+    assert stopped["n"] == 1
+    assert _same(_trained(tmp_path / "c", schedule=schedule), whole)
+
+
+def test_an_exploding_training_names_where_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    network = trains.network()
+    train, validation = trains.data()
+
+    def poisoned(outputs: penalties.Outputs) -> torch.Tensor:
+        return outputs["E1"]["spikes"].sum() * float("nan")
+
+    with pytest.raises(cx.NumericalError, match="the loss became nan in epoch 0, batch 0"):
+        fit(network, train, validation, trains.settings(), 1, penalty=poisoned, checkpoint=file, every=0)
+    assert file.exists()
+    assert all(bool(p.isfinite().all()) for p in network.parameters())
+
+
+def test_a_state_that_left_the_numbers_is_named() -> None:
+    network = trains.network()
+
+    def spoil(epoch: int, history: object) -> None:
+        with torch.no_grad():
+            network.pathway("image_I1").magnitude.fill_(1e38)
+
+    with pytest.raises(
+        cx.NumericalError,
+        match=r"the gradient of .* became nan in epoch 1, batch 0: I1\.r of neuron \d+ became inf in step 0",
+    ):
+        fit(network, *trains.data(), trains.settings(), 1, spoil)
+
+
+def test_penalties() -> None:
+    spikes = torch.zeros(4, 2, 3)
+    spikes[:, :, 0] = 1
+    assert float(penalties.rate(["E"], 0.5, 2.0)({"E": {"spikes": spikes}})) == pytest.approx(0.5)
+    ports = {"E": {"e": torch.full((4, 2, 3), 3.0), "i": torch.full((4, 2, 3), -1.0)}}
+    assert float(penalties.balance("E", "e", "i", 2.0)(ports)) == pytest.approx(0.5)
+    both = penalties.together(penalties.rate(["E"], 0.5, 2.0), penalties.rate(["E"], 0.5, 2.0))
+    assert float(both({"E": {"spikes": spikes}})) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"optimiser": "adamw"}, "settings.optimiser: .*'adamw'"),
+        ({"batch": 0}, "settings.batch: expected at least 1, got 0"),
+        ({"truncate": 2, "recompute": 2}, "truncate and recompute exclude each other"),
+    ],
+)
+def test_settings_are_checked(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(cx.InputError, match=said):
+        Settings(**wrong)
+
+
+def test_balance_of_a_network_can_be_trained() -> None:
+    """With ports among the probes, a penalty brings excitation and inhibition nearer to each other."""
+    network = trains.network()
+    network.probes = {"E1": ("I_EE", "I_sub")}
+    train, validation = trains.data()
+    rows = {"image": repeated(6)(torch.as_tensor(train.images, dtype=torch.float32))}
+    cx.initialise(network, rows)
+    term = penalties.balance("E1", "I_EE", "I_sub", 10.0)
+    with torch.no_grad():
+        before = float(term(network(rows)[0]))
+    fit(network, train, validation, trains.settings(epochs=5), 1, penalty=term)
+    with torch.no_grad():
+        after = float(term(network(rows)[0]))
+    assert np.isfinite(before)
+    assert after < before
