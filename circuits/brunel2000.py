@@ -44,6 +44,8 @@ def build(
     g_used, eta_used = STATES[chosen] if g is None or eta is None else (float(g), float(eta))
     if n_excitatory < 40 or n_excitatory % 40:
         raise InputError(f"brunel2000: n_excitatory: expected a multiple of 40, got {n_excitatory}")
+    if not j > 0:
+        raise InputError(f"brunel2000: j: expected a weight above 0 mV, got {j}")
     n_inhibitory, from_e = n_excitatory // 4, n_excitatory // 10
     from_i = n_inhibitory // 10
     threshold_rate = THETA_MV / (j * from_e * TAU_MS * 1e-3)  # of all external synapses of a cell together, per synapse

@@ -191,6 +191,24 @@ def count_spikes(recording: xr.DataTree) -> int:
     return sum(len(e) for e in found if e is not None)
 
 
+def check_place(path: str | Path) -> None:
+    """See that a recording can be written to a place, before the work is done.
+
+    Raises
+    ------
+    InputError, CheckpointError
+        Not a path, no folder to write in, or something else is there.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path: expected the name of a folder, got {path!r:.60}")
+    path = Path(path)
+    if os.path.lexists(path) and not (path / _MARK).is_file():
+        raise CheckpointError(f"{path}: holds something that is no recording; choose another name or remove it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        reason = "it may not be written to" if path.parent.is_dir() else "there is no such folder"
+        raise CheckpointError(f"{path}: cannot be written ({path.parent}: {reason}); choose a folder you may write to")
+
+
 def save_recording(recording: xr.DataTree, path: str | Path) -> Path:
     """Write to a zarr folder, complete or not at all; a recording that is there is replaced.
 
@@ -201,9 +219,8 @@ def save_recording(recording: xr.DataTree, path: str | Path) -> Path:
     """
     if not isinstance(recording, xr.DataTree):
         raise InputError(f"recording: expected what simulate returns, got {type(recording).__name__}")
+    check_place(path)
     path = Path(path)
-    if os.path.lexists(path) and not (path / _MARK).is_file():
-        raise CheckpointError(f"{path}: holds something that is no recording; choose another name or remove it")
     temporary = None
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

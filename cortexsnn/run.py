@@ -20,7 +20,7 @@ from .lower import constants, lower
 from .probes import check_probes, narrowed, probe_names, widened
 from .program import StepProgram
 from .realise import Realisation, realise
-from .recording import build, load_recording, save_recording
+from .recording import build, check_place, load_recording, save_recording
 from .refine import Pulses, refine
 from .spec import Circuit
 from .units import parse_unit
@@ -87,6 +87,8 @@ def simulate(
     engine, target = split_engine(engine, target)
     if dtype not in ("float64", "float32") or (dtype == "float32" and engine != "torch"):
         raise EngineError(f"dtype: expected float64, or float32 with engine='torch'; got {dtype!r} with '{engine}'")
+    if path is not None:
+        check_place(path)
     target, fallback = _possible(target)
     program = lower(validate(circuit))
     realisation = realise(circuit, seed)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import UnitError
+from .errors import EngineError, UnitError
 from .grammar import shorten
 
 MAX_EXPONENT = 99
@@ -73,7 +73,10 @@ class _Scale(NamedTuple):
 
 @cache
 def _brian_units() -> dict[str, _Scale]:
-    from brian2.core.namespace import DEFAULT_UNITS
+    try:
+        from brian2.core.namespace import DEFAULT_UNITS
+    except ValueError:  # it sets a handler of signals, which Python allows in the main thread only
+        raise EngineError("Brian2 cannot be imported in a thread; import brian2 in the main thread first") from None
 
     return {
         name: _Scale(int(unit.scale), tuple(int(d) for d in unit.dim._dims))

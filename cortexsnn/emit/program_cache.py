@@ -6,10 +6,12 @@ what a killed build left is removed by the next. A program that is not the one t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -22,6 +24,8 @@ from platformdirs import user_cache_path
 from ..errors import EngineError
 
 _MANIFEST = "manifest.json"
+_KEY = re.compile(r"(?:[a-z]+-)?[0-9a-f]{32}")
+"""Names of programs; nothing else in the folder is ever removed, for it may be somebody's own."""
 UNUSED_DAYS = 60
 """A program that was not run for so long is removed when another one is built."""
 
@@ -48,7 +52,8 @@ class ProgramCache:
         """
         folder = self.root / key
         if _whole(folder):
-            os.utime(folder)
+            with contextlib.suppress(OSError):  # somebody else's cache, perhaps one that can only be read
+                os.utime(folder)
             return folder
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -64,12 +69,16 @@ class ProgramCache:
     def _build(self, key: str, folder: Path, build: Callable[[Path], None]) -> None:
         for left in self.root.glob(f".{key}.*"):  # by a build that was killed: nobody else holds the lock
             shutil.rmtree(left, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            folder.unlink(missing_ok=True)
         self._prune()
         temporary = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.root))
         try:
             build(temporary)
-            manifest = {"digest": _digest(temporary / "main")}
+            access = os.R_OK | (os.X_OK if os.access(temporary / "main", os.X_OK) else 0)
+            manifest = {"digest": _digest(temporary / "main"), "access": access}
             (temporary / _MANIFEST).write_text(json.dumps(manifest))
             temporary.rename(folder)
         finally:
@@ -78,8 +87,16 @@ class ProgramCache:
     def _prune(self) -> None:
         oldest = time.time() - UNUSED_DAYS * 86400
         for folder in self.root.iterdir():
-            if folder.is_dir() and not folder.name.startswith(".") and folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                if _is_ours(folder) and folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is a program, or what a build that was killed left of one."""
+    if folder.name.startswith("."):
+        return _KEY.fullmatch(folder.name[1:].split(".")[0]) is not None
+    return _KEY.fullmatch(folder.name) is not None and (folder / _MANIFEST).is_file()
 
 
 def _digest(file: Path) -> str:
@@ -88,6 +105,7 @@ def _digest(file: Path) -> str:
 
 def _whole(folder: Path) -> bool:
     try:
-        return json.loads((folder / _MANIFEST).read_text())["digest"] == _digest(folder / "main")
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        return manifest["digest"] == _digest(folder / "main") and os.access(folder / "main", manifest["access"])
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -160,7 +160,7 @@ def _structure(job: Job, alone: bool) -> dict[str, Any]:
     return {
         "program": str(without_names),
         "always_inside": alone and job.n_trials == 1,
-        "probes": {name: list(found) for name, found in sorted(job.probes.items())},
+        "probes": {name: sorted(found) for name, found in sorted(job.probes.items())},
         "drive": {name: input_kind(rows) for name, rows in job.drive.items()},
         "per_neuron": {
             p.name: sorted(n for n, v in used_constants(job, p).items() if v.size > 1) for p in program.populations

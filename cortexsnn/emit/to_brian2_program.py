@@ -124,7 +124,7 @@ def compile_program(folder: Path) -> None:
         "g++",
         ["g++", *EXACT_FLAGS, "-I."],
         folder,
-        without_space="free some space, or name another folder in CORTEXSNN_CACHE",
+        without_space="free some space, or name other folders in CORTEXSNN_CACHE and TMPDIR",
         otherwise="this is an error of the package or of the compiler; please report it",
     )
     join_sources(folder, os.cpu_count() or 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ def brian_session(target: str, folder: Path | None = None) -> Iterator[Callable[
     import brian2 as b2
     import numpy as np
 
+    if threading.current_thread() is not threading.main_thread():
+        raise EngineError(
+            "Brian2 runs and builds in the main thread only; use processes, or build a program with target='cpp_standalone' there first"
+        )
     if target == "cython" and shutil.which("g++") is None:
         raise EngineError("target 'cython' needs a C++ compiler; install g++ or use target='numpy'")
     settings = {

@@ -412,10 +412,10 @@ class Network(torch.nn.Module):
                     else:
                         sent = module.sent(k, rows, run.env.get(module.pathway.pre, {}))
                     ports[port] = self._add(run, module, k, g, ports[port], sent)
-        for (name, port), rows in ports.items():
-            if f"{name}:{port}" in self.normalisation:
-                normalised = self.normalisation[f"{name}:{port}"](rows.reshape(-1, rows.shape[-1]))
-                ports[name, port] = normalised.view_as(rows)
+        for (name, at), rows in ports.items():
+            if f"{name}:{at}" in self.normalisation:
+                normalised = self.normalisation[f"{name}:{at}"](rows.reshape(-1, rows.shape[-1]))
+                ports[name, at] = normalised.view_as(rows)
         return ports
 
     def _run_steps(self, run: _Run, members: tuple[str, ...]) -> None:

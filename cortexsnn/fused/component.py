@@ -142,8 +142,8 @@ def run_forward(call: Call, given: Tensors) -> tuple[Tensors, torch.Tensor | Non
             arrays[f"initial:{p.name}:{state}"] = arrays[key]
             results[key] = arrays[key] = arrays[key].clone()
     if plan.keeps_ports:
-        for p, k, g in _sent(plan):
-            arrays[f"sent:{p.name}:{k}:{g}"] = like.new_zeros((*shape, plan.program.size(p.pre)))
+        for pathway, k, g in _sent(plan):
+            arrays[f"sent:{pathway.name}:{k}:{g}"] = like.new_zeros((*shape, plan.program.size(pathway.pre)))
     width = call.width(sum(len(p.states) for p in plan.populations) + 4)
     units = call.units(width)
     bad = torch.full((units, 3), -1, dtype=torch.int64) if plan.checks and not call.kernels.on_gpu else None
@@ -213,8 +213,8 @@ def run_reverse(call: Call, arrays: Tensors, gradients: Mapping[str, torch.Tenso
         elif kind == "adjoint":
             arrays[name] = _adjoint(call, at, arrays, gradients, sizes)
         elif kind in ("begin", "path"):
-            rows = segment if kind == "path" else -(-call.n_steps // segment)
-            arrays[name] = like.new_empty((rows, call.n_trials, plan.program.size(at[0])))
+            n_rows = segment if kind == "path" else -(-call.n_steps // segment)
+            arrays[name] = like.new_empty((n_rows, call.n_trials, plan.program.size(at[0])))
     n_states = sum(len(p.states) for p in plan.populations)
     width = call.width(n_states * (segment + call.n_steps // segment))
     _launch(kernels.reverse, arrays, call.sizes(width, segment, **sizes), call.units(width))

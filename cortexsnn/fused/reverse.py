@@ -160,8 +160,8 @@ class Reverse(Writer):
                 case Block():
                     assert traced is not None
                     self._block(k, traced, readers[k])
-                case Reduce(p):
-                    self._reduce(p, readers[k])
+                case Reduce(population):
+                    self._reduce(population, readers[k])
                 case Deliver(pathway):
                     self._deliver(phase, pathway, readers[k])
         return self._cut(begin)

@@ -168,31 +168,32 @@ class Tape:
     def _parts(self, value: int, g: int) -> Iterable[tuple[int, int]]:
         """What an operation passes back to its operands, given the adjoint of its result."""
         kind, args, what = self.ops[value]
-        op, literal = self.op, self.literal
-        match kind, *args:
-            case "add", a, b:
-                yield from ((a, g), (b, g))
-            case "sub", a, b:
-                yield from ((a, g), (b, op("neg", g)))
-            case "neg", a:
+        op, zero = self.op, self.literal(0)
+        a = args[0] if args else value
+        match kind:
+            case "add":
+                yield from ((a, g), (args[1], g))
+            case "sub":
+                yield from ((a, g), (args[1], op("neg", g)))
+            case "neg":
                 yield a, op("neg", g)
-            case "mul", a, b:
-                yield from ((a, op("mul", g, b)), (b, op("mul", g, a)))
-            case "div", a, b:
-                yield from ((a, op("div", g, b)), (b, op("neg", op("mul", g, op("div", value, b)))))
-            case "select", c, a, b:
-                yield from ((a, op("select", c, g, literal(0))), (b, op("select", c, literal(0), g)))
-            case "clip", x, low, high:
-                yield from self._clip_parts(x, low, high, g, what == "fixed")
-            case "straight_through", _, to:
-                yield to, g
-            case "reduce", a:
+            case "mul":
+                yield from ((a, op("mul", g, args[1])), (args[1], op("mul", g, a)))
+            case "div":
+                yield from ((a, op("div", g, args[1])), (args[1], op("neg", op("mul", g, op("div", value, args[1])))))
+            case "select":
+                yield from ((args[1], op("select", a, g, zero)), (args[2], op("select", a, zero, g)))
+            case "clip":
+                yield from self._clip_parts(a, args[1], args[2], g, what == "fixed")
+            case "straight_through":
+                yield args[1], g
+            case "reduce":
                 yield a, self._reduce_part(value, a, str(what), op("reduce", g, what="sum"))
-            case "spike", _, distance, slope:
-                yield distance, op("mul", g, slope)
-            case (("floor" | "ceil" | "trunc" | "sign" | "load" | "literal"), *_):
+            case "spike":
+                yield args[1], op("mul", g, args[2])
+            case "floor" | "ceil" | "trunc" | "sign" | "load" | "literal" | "cells":
                 return
-            case _, a:
+            case _:
                 yield a, self._slope_times(kind, value, a, g)
 
     def _clip_parts(self, x: int, low: int, high: int, g: int, fixed: bool) -> Iterable[tuple[int, int]]:

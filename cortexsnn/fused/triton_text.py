@@ -187,8 +187,8 @@ def forward_text(plan: Plan) -> Kernel:
         body.append(f"        {w.put(w.array(RECORD, w.p.name, name), w.whole(text[value]))}")
     body += _next_states(step, states, text, w, "        ")
     for name in step.states:
-        value = w.whole(f"v{states[name]}") if name in states else w.whole(f"last_{name}")
-        body.append(f"    tl.store({w.array(STATE, w.p.name, name)} + e, {value}, mask=inside)")
+        final = w.whole(f"v{states[name]}") if name in states else w.whole(f"last_{name}")
+        body.append(f"    tl.store({w.array(STATE, w.p.name, name)} + e, {final}, mask=inside)")
     first = [f"    last_{n} = zeros" for n in step.states if n not in states]
     place = next(k for k, line in enumerate(body) if line.startswith("    for t in"))
     body[place:place] = first
@@ -280,8 +280,8 @@ def reverse_text(plan: Plan) -> Kernel:
     lines, text = w.compute(tape, results.values(), known, " " * 12)
     body += lines
     for name in ports:
-        value = w.whole(text[results[name]]) if name in results else "zeros"
-        body.append(f"            {w.put(w.array('adjoint', p.name, PORT, name), value)}")
+        passed = w.whole(text[results[name]]) if name in results else "zeros"
+        body.append(f"            {w.put(w.array('adjoint', p.name, PORT, name), passed)}")
     for name in differentiable:
         if name in results:
             body.append(f"            to_{name} += {text[results[name]]}")

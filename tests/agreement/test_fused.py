@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +18,8 @@ import torch
 
 import cortexsnn as cx
 import everything_trainable as trainable
-import mechanisms
 from cortexsnn.emit.to_torch import Network
-from cuda_programs import delays
+from fused_circuits import CIRCUITS, delayed
 from random_circuits import seeded_case
 
 pytestmark = pytest.mark.compiled
@@ -73,49 +75,6 @@ class Run:
         return ", ".join(f"{n}: {d:.1e}" for n, d in self.differences().items() if d > TOLERANCE)
 
 
-def _shipped(name: str) -> tuple[cx.Circuit, None, int, int]:
-    steps = {"adaptive_exponential": 700, "two_compartment": 500, "conductance_ei": 250}.get(name, 200)
-    return cx.load(name), None, steps, 2
-
-
-def _rows(circuit: cx.Circuit, n_steps: int, scale: float, spikes: bool = False) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(0)
-    rows = {n: random.random((n_steps, 3, d.n)) for n, d in circuit.inputs.items()}
-    return {n: (r < 0.3).astype(float) if spikes else r * scale for n, r in rows.items()}
-
-
-def _driven(circuit: cx.Circuit, n_steps: int = 40, scale: float = 1.0, spikes: bool = False) -> tuple[Any, ...]:
-    return circuit, _rows(circuit, n_steps, scale, spikes), n_steps, 3
-
-
-def _initialised(name: str, n_steps: int = 16) -> tuple[Any, ...]:
-    """A circuit whose weights fit its input, so that it spikes."""
-    circuit = cx.load(name)
-    rows = _rows(circuit, n_steps, 1.0)
-    network = cx.to_torch(circuit, dtype=torch.float64)
-    cx.initialise(network, {n: torch.tensor(r) for n, r in rows.items()})
-    return cx.from_torch(circuit, network), rows, n_steps, 3
-
-
-def _delays() -> tuple[Any, ...]:
-    random = np.random.default_rng(0)
-    return delays(), {"s": random.random((60, 3, 8)) < 0.3, "c": random.integers(0, 9, (60, 3, 6)) / 8}, 60, 3
-
-
-CIRCUITS: dict[str, Callable[[], tuple[Any, ...]]] = {
-    **{name: lambda name=name: _shipped(name) for name in ("izhikevich", "conductance_ei", "adaptive_exponential", "two_compartment")},  # type: ignore[misc]
-    "feedforward": lambda: _driven(cx.load("feedforward"), scale=2.0),
-    "lateral_inhibition": lambda: _initialised("lateral_inhibition"),
-    "lateral_inhibition_conv": lambda: _driven(cx.load("lateral_inhibition_conv"), 10, 0.3),
-    "lateral_inhibition_local": lambda: _initialised("lateral_inhibition_local", 10),
-    "lateral_inhibition_recurrent": lambda: _driven(cx.load("lateral_inhibition_recurrent"), scale=3.0),
-    "shuffled_prediction": lambda: _driven(cx.load("shuffled_prediction"), scale=2.0),
-    "four_mechanisms": lambda: _initialised("four_mechanisms"),
-    "conductances": lambda: _driven(mechanisms.conductances(), 60, spikes=True),
-    "delays": _delays,
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_circuits_agree(name: str) -> None:
     run = Run(*CIRCUITS[name]())
@@ -126,7 +85,7 @@ def test_circuits_agree(name: str) -> None:
 
 @pytest.mark.parametrize("options", [{"detach_reset": False}, {"derivative": "sigmoid(4)"}, {"derivative": "triangle"}])
 def test_options_agree(options: dict[str, Any]) -> None:
-    assert Run(*_delays(), **options).check() >= 200
+    assert Run(*delayed(), **options).check() >= 200
 
 
 @pytest.mark.parametrize("name", ["conductance_ei", "delays"])
@@ -157,17 +116,49 @@ def test_more_random_circuits_agree(first: int) -> None:
     _random(range(first, min(first + 4, FIRST_OF_MORE + MORE)))
 
 
+TRITON = (
+    "feedforward",
+    "lateral_inhibition",
+    "four_mechanisms",
+    "shuffled_prediction",
+    "lateral_inhibition_recurrent",
+    "delays",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRITON)
+def test_triton_agrees(name: str) -> None:
+    """In Triton's interpreter; on a GPU where there is one."""
+    pytest.importorskip("triton", reason="Triton is not installed: pip install triton")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    script = Path(str(trainable.__file__)).with_name("triton_cases.py")
+    environment = {**os.environ, "PYTHONPATH": str(script.parent)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, device, name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    output, gradient, spikes = map(float, done.stdout.split()[-3:])
+    assert output <= TOLERANCE
+    assert gradient <= TOLERANCE
+    assert spikes >= 50
+
+
 def test_another_surrogate_is_seen() -> None:
     """The negative control of the comparison of gradients: a slope that differs by a millionth."""
-    run = Run(*_delays())
-    other = Run(*_delays(), derivative="atan(2.000002)")
+    run = Run(*delayed())
+    other = Run(*delayed(), derivative="atan(2.000002)")
     run.gradients[1] = other.gradients[1]
     assert run.worst() > 100 * TOLERANCE
 
 
 def test_weights_of_a_delayed_pathway_matter() -> None:
     """The negative control of the comparison of spikes: one weight 1e-3 larger."""
-    run = Run(*_delays())
+    run = Run(*delayed())
     with torch.no_grad():
         run.fused.pathway("A_B").magnitude[0] *= 1.5
     eager, fused = run.spikes(run.eager), run.spikes(run.fused)

@@ -119,14 +119,50 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_programs_long_unused_are_removed(tmp_path: Path) -> None:
     cache = ProgramCache(tmp_path)
-    for key in ("old", "young"):
+    old, young, new = ("cuda-" + digit * 32 for digit in "abc")
+    for key in (old, young):
         cache.program(key, _write)
     before = time.time() - (UNUSED_DAYS + 1) * 86400
-    os.utime(tmp_path / "old", (before, before))
-    cache.program("new", _write)
-    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"young", "new"}
+    os.utime(tmp_path / old, (before, before))
+    cache.program(new, _write)
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {young, new}
 
 
 def test_the_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTEXSNN_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
+
+
+def test_what_is_no_program_is_never_removed(tmp_path: Path) -> None:
+    """A cache folder may hold somebody's own work."""
+    old = time.time() - 100 * 86400
+    theirs, ours, killed = tmp_path / "my_results", tmp_path / ("0" * 32), tmp_path / f".{'1' * 32}.abc"
+    for folder in (theirs, ours, killed):
+        folder.mkdir()
+        (folder / "data").write_text("x")
+    (ours / "manifest.json").write_text("{}")
+    for folder in (theirs, ours, killed):
+        os.utime(folder, (old, old))
+    ProgramCache(tmp_path).program("2" * 32, lambda new: (new / "main").write_text("x"))  # type: ignore[func-returns-value]
+    assert theirs.exists()
+    assert not ours.exists()
+    assert not killed.exists()
+
+
+def test_a_program_that_lost_its_mode_is_built_again(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "main").write_text("x")
+        (folder / "main").chmod(0o755)
+
+    cache = ProgramCache(tmp_path)
+    main = cache.program("2" * 32, build) / "main"
+    main.chmod(0o444)
+    if os.access(main, os.X_OK):
+        pytest.skip("this user may run anything")
+    assert os.access(cache.program("2" * 32, build) / "main", os.X_OK)
+
+
+def test_an_entry_that_is_a_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ("2" * 32)).write_text("not a folder")
+    found = ProgramCache(tmp_path).program("2" * 32, lambda new: (new / "main").write_text("x"))  # type: ignore[func-returns-value]
+    assert (found / "main").read_text() == "x"
