@@ -7,7 +7,7 @@ hoisted numbers of every other engine, so what is verified is what runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -71,6 +71,11 @@ class _Run:
         if (source, row) not in self.spiking:
             self.spiking[source, row] = [trial.nonzero().squeeze(-1).tolist() for trial in self.rows[source][row]]
         return self.spiking[source, row]
+
+
+def _outside_compiled_code(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Kernels are compiled already: ``torch.compile`` of a model leaves a network as it is."""
+    return cast(Callable[..., Any], torch.compiler.disable(run)) if torch.compiler.is_compiling() else run
 
 
 class Network(torch.nn.Module):
@@ -176,8 +181,14 @@ class Network(torch.nn.Module):
         NumericalError
             Without gradients: a state became NaN or infinite.
         """
+        run = self._run if self.fused is False else _outside_compiled_code(self._run)
+        return run({} if inputs is None else inputs, state, n_steps, n_trials)
+
+    def _run(
+        self, inputs: Mapping[str, torch.Tensor], state: State | None, n_steps: int | None, n_trials: int
+    ) -> tuple[dict[str, dict[str, torch.Tensor]], State]:
         self.project()
-        run = self._begin(*self.drive({} if inputs is None else inputs, state, n_steps, n_trials), state)
+        run = self._begin(*self.drive(inputs, state, n_steps, n_trials), state)
         for members, recurrent in self.components:
             if self._is_fused(members):
                 self.kernels.run(run, members)

@@ -28,6 +28,10 @@ class FusedComponents:
         self.network = network
         self._kernels: dict[object, Kernels] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """A copy of a network finds its kernels again."""
+        return {"network": self.network, "_kernels": {}}
+
     def why_not(self, members: tuple[str, ...]) -> str | None:
         """Why a component is not run by kernels, None if it is."""
         network = self.network

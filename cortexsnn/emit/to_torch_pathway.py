@@ -50,8 +50,8 @@ class Group(torch.nn.Module):
         flat = pre * n_post + post
         self.full = chosen.size == n_pre * n_post and bool((flat == np.arange(chosen.size)).all())
         self.in_order = bool((chosen == np.arange(edges.pre.size)).all()) if chosen.size == edges.pre.size else False
-        self.repeated = not self.full and np.unique(flat).size < flat.size
         self.dense = self.full or (chosen.size >= DENSE_SHARE * n_pre * n_post and n_pre * n_post <= DENSE_LIMIT)
+        self.repeated = self.dense and not self.full and np.unique(flat).size < flat.size
 
     def weights(self, weight: torch.Tensor) -> torch.Tensor:
         """Weights of this group's edges, from those of the whole pathway."""

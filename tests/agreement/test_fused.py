@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -146,6 +147,20 @@ def test_triton_agrees(name: str) -> None:
     assert output <= TOLERANCE
     assert gradient <= TOLERANCE
     assert spikes >= 50
+
+
+def test_a_network_can_be_copied_and_compiled_around() -> None:
+    """``copy.deepcopy`` and ``torch.compile`` meet compiled functions that neither understands."""
+    circuit, inputs, _, _ = CIRCUITS["feedforward"]()
+    network = cx.to_torch(circuit, dtype=torch.float64, fused=True)
+    rows = {n: torch.tensor(r) for n, r in inputs.items()}
+    expected = network(rows)[0]["out"]["logit"]
+    assert torch.equal(copy.deepcopy(network)(rows)[0]["out"]["logit"], expected)
+    around = torch.compile(lambda x: network({"x": x})[0]["out"]["logit"] * 2, backend="eager")
+    found = around(rows["x"])
+    assert torch.equal(found, expected * 2)
+    found.sum().backward()
+    assert any(p.grad is not None and bool((p.grad != 0).any()) for p in network.parameters())
 
 
 def test_another_surrogate_is_seen() -> None:
