@@ -16,7 +16,7 @@ from cortexsnn.train.data import Part
 from cortexsnn.train.fit import fit, use_one_thread
 from cortexsnn.train.settings import Settings
 
-EPOCHS = 3
+EPOCHS = 20
 
 
 def data() -> tuple[Part, Part]:

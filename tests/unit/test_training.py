@@ -70,7 +70,7 @@ def test_killed_at_any_instant_it_ends_as_if_nothing_had_happened(
         changed = file.stat().st_mtime_ns if file.exists() else 0
         while process.poll() is None and file.stat().st_mtime_ns == changed:
             time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.05))
+        time.sleep(moments.uniform(0, 0.1))
         if process.poll() is not None:
             break
         process.send_signal(signal.SIGKILL)
@@ -91,7 +91,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path, uninterrupted: dict
 
 def _trained(file: Path | None = None, seed: int = 1, **more: Any) -> dict[str, torch.Tensor]:
     network = trains.network(dtype=torch.float64)
-    fit(network, *trains.data(), trains.settings(**more), seed, checkpoint=file, every=0)
+    fit(network, *trains.data(), trains.settings(**{"epochs": 3, **more}), seed, checkpoint=file, every=0)
     return network.state_dict()
 
 
@@ -186,7 +186,15 @@ def test_schedules_survive_a_checkpoint(schedule: str, tmp_path: Path) -> None:
 
     network = trains.network(dtype=torch.float64)
     with pytest.raises(KeyboardInterrupt):
-        fit(network, *trains.data(), trains.settings(schedule=schedule), 1, stop, checkpoint=tmp_path / "c", every=0)
+        fit(
+            network,
+            *trains.data(),
+            trains.settings(schedule=schedule, epochs=3),
+            1,
+            stop,
+            checkpoint=tmp_path / "c",
+            every=0,
+        )
     assert stopped["n"] == 1
     assert _same(_trained(tmp_path / "c", schedule=schedule), whole)
 
