@@ -25,7 +25,7 @@ STEPS, BATCH, DENSITY = 100, 64, 0.05
 def ours(inputs: torch.Tensor, labels: torch.Tensor, fused: bool) -> Callable[[], object]:
     """The circuit's training step."""
     circuit = cx.load(
-        "feedforward", n_inputs=N_INPUTS, hidden=(N_HIDDEN,), n_classes=N_OUT, spikes=True, recurrent=True, gain=2.0
+        "feedforward", n_inputs=N_INPUTS, hidden=(N_HIDDEN,), n_classes=N_OUT, spikes=True, recurrent=True, gain=4.0
     )
     network = cx.to_torch(circuit, fused=fused)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)

@@ -26,7 +26,7 @@ from ..wiring import components
 from .surrogate import surrogate
 from .to_torch_fused import FusedComponents
 from .to_torch_library import torch_library
-from .to_torch_numbers import capturing, clamp, propagate, real_rows
+from .to_torch_numbers import capturing, check_rows, clamp, propagate, real_rows
 from .to_torch_pathway import PathwayModule
 from .to_torch_population import Env, PopulationDynamics
 
@@ -241,15 +241,10 @@ class Network(torch.nn.Module):
                 raise InputError(
                     f"inputs.{name}: expected shape (step, trial, {known[name].size}), got {tuple(rows.shape)}"
                 )
-            drive[name] = rows.to(self._anchor) * self.training_data.input_units.get(name, 1.0)
-            if capturing(self._anchor):
-                continue
-            if not bool(torch.isfinite(drive[name]).all()):
-                raise InputError(f"inputs.{name}: NaN or infinity among the numbers; give finite ones")
-            if known[name].sends == "spikes" and not bool(((rows == 0) | (rows == 1)).all()):
-                raise InputError(
-                    f"inputs.{name}: spikes are 0 or 1; for graded values declare the input with kind: current"
-                )
+            unit = self.training_data.input_units.get(name, 1.0)
+            drive[name] = rows.to(self._anchor) if unit == 1.0 else rows.to(self._anchor) * unit
+            if not capturing(self._anchor):
+                check_rows(name, drive[name], known[name].sends == "spikes")
         if len({rows.shape[:2] for rows in drive.values()}) > 1:
             raise InputError(
                 f"inputs: steps and trials differ: {', '.join(f'{n} {tuple(r.shape)}' for n, r in drive.items())}"
@@ -514,7 +509,7 @@ class Network(torch.nn.Module):
             return port + edge_sums(sent, group.weights(weight), group.listed(self.fused is not False))
         if key not in run.matrices:
             run.matrices[key] = group.matrix(weight)
-        return port + sent @ run.matrices[key]
+        return port + self.kernels.product(module.pathway, sent, run.matrices[key])
 
     def _advance(self, run: _Run, p: PopulationStep, i: int) -> None:
         self._update(run, p, i)

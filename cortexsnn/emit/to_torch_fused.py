@@ -12,7 +12,9 @@ from ..fused.cpp import CONSTANT, EMITTED, PORT, STATE
 from ..fused.forward import RECORD
 from ..fused.phases import Block, phases
 from ..fused.plan import EdgeGroup, Plan, reads_post, why_not
+from ..fused.sparse_rows import product
 from ..job import numerical_error
+from ..program import Pathway
 from .surrogate import expression
 from .to_torch_numbers import capturing
 from .to_torch_pathway import Group, PathwayModule
@@ -88,6 +90,16 @@ class FusedComponents:
                 run.recorded[p.name][str(network.emitted_name(p.name))] = now
             for probe in plan.probes.get(p.name, ()):
                 run.recorded[p.name][probe] = results[f"{RECORD}:{p.name}:{probe}"]
+
+    def product(self, pathway: Pathway, sent: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        """Rows times a matrix, by lists of spikes where that is possible."""
+        same = sent.dtype == matrix.dtype == self.network.dtype and not torch.is_autocast_enabled("cpu")
+        if (
+            pathway.emits == "spikes" and same and sent.ndim == 3 and sent.device.type == "cpu"
+            and self.network.fused is not False and compiled.why_not() is None
+        ):  # fmt: skip
+            return product(sent, matrix)
+        return sent @ matrix
 
     def steps(self, run: _Run, members: tuple[str, ...]) -> dict[str, Kernels]:
         """Kernels for one step of each population of a recurrent component, on a GPU, where nothing happens within its step."""

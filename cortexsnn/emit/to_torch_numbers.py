@@ -23,6 +23,16 @@ def real_rows(name: str, given: Any) -> torch.Tensor:
     return rows
 
 
+def check_rows(name: str, rows: torch.Tensor, spikes: bool) -> None:
+    """Refuse NaN and infinity, and spikes that are neither 0 nor 1; with as few passes as that takes."""
+    if spikes and torch.equal(torch.count_nonzero(rows), torch.count_nonzero(rows == 1)):
+        return
+    if not bool(torch.isfinite(rows).all()):
+        raise InputError(f"inputs.{name}: NaN or infinity among the numbers; give finite ones")
+    if spikes:
+        raise InputError(f"inputs.{name}: spikes are 0 or 1; for graded values declare the input with kind: current")
+
+
 def capturing(tensor: torch.Tensor) -> bool:
     """Whether a CUDA graph is being captured: nothing may then wait for the GPU, so numbers cannot be looked at."""
     return tensor.is_cuda and torch.cuda.is_current_stream_capturing()

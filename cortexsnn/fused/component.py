@@ -18,6 +18,7 @@ from .edges import Edges, edge_gradients
 from .forward import BAD, RECORD, forward
 from .plan import Plan, reads_post
 from .reverse import SEGMENT, reverse
+from .sparse_rows import listed, matrix_gradient
 from .triton_kernel import TritonFunction
 from .triton_text import forward_text, reverse_text
 
@@ -289,5 +290,6 @@ def _of_weight(call: Call, at: list[str], arrays: Tensors) -> torch.Tensor | Non
         sent = arrays[f"{EMITTED}:{pathway.pre}"][begin : begin + call.n_steps]
     sent, adjoint = sent.reshape(-1, sent.shape[-1]), adjoint.reshape(-1, adjoint.shape[-1])
     if f"matrix:{name}:{k}:{g}" in arrays:
-        return sent.t() @ adjoint
+        rows = listed(sent) if pathway.emits == "spikes" and not call.kernels.on_gpu else None
+        return sent.t() @ adjoint if rows is None else matrix_gradient(rows, adjoint)
     return edge_gradients(sent, adjoint, call.lists[name, g])

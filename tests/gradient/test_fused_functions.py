@@ -10,6 +10,7 @@ import cortexsnn as cx
 import everything_trainable as trainable
 from cortexsnn.expression import FUNCTIONS
 from cortexsnn.fused.edges import Edges, edge_sums
+from cortexsnn.fused.sparse_rows import listed, product
 
 pytestmark = pytest.mark.compiled
 
@@ -97,3 +98,20 @@ def test_twenty_thousand_cells_with_a_thousand_inputs_each_never_become_a_matrix
     assert bool((gradient[~sent] == 0).all())
     assert float((gradient[sent] != 0).float().mean()) > 0.9
     assert int(outputs["A"]["spikes"].detach().sum()) > 1000
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5])
+def test_products_of_spikes_are_those_of_a_dense_matrix(share: float) -> None:
+    """By lists where few cells spike, by a dense product where many do; both with gradients to rows and matrix."""
+    generator = torch.Generator().manual_seed(0)
+    rows = (torch.rand(20, 8, 130, generator=generator, dtype=torch.float64) < share).double()
+    matrix = torch.rand(130, 70, generator=generator, dtype=torch.float64)
+    assert (listed(rows.reshape(-1, 130)) is None) == (share == 0.5)
+    found = []
+    for multiply in (product, torch.matmul):
+        x, m = rows.clone().requires_grad_(), matrix.clone().requires_grad_()
+        y = multiply(x, m)
+        mix = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view_as(y)
+        found.append((y, *torch.autograd.grad((y * mix).sum(), [x, m])))
+    for ours, dense in zip(*found, strict=True):
+        torch.testing.assert_close(ours, dense, rtol=1e-12, atol=1e-12)

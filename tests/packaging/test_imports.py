@@ -32,6 +32,7 @@ PLACES = {
         "cortexsnn.fused.triton_kernel",
         "cortexsnn.fused.component",
         "cortexsnn.fused.edges",
+        "cortexsnn.fused.sparse_rows",
     ),
     "matplotlib": ("cortexsnn.analysis.figures*",),
 }
