@@ -8,13 +8,11 @@ all engines) and float32, by torch operations and by fused kernels, without grad
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 import torch
-from measure import row, write
+from measure import in_turns, row, write
 
 import cortexsnn as cx
 from cortexsnn.train.data import digits
@@ -52,18 +50,9 @@ def main() -> None:
         "fused kernels, float64": module(torch.float64, True),
         "fused kernels, float32": module(torch.float32, True),
     }
-    for run in runs.values():
-        run()  # builds the program, fills caches
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(REPEATS):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    ours = median(seconds.pop("ours"))
-    write(
-        "brian2_digits", [row(f"{TRIALS} trials of {STEPS} steps", ours, "s", n, median(t)) for n, t in seconds.items()]
-    )
+    seconds = in_turns(REPEATS, runs)  # the first call of each builds the program and fills caches
+    ours = seconds.pop("ours")
+    write("brian2_digits", [row(f"{TRIALS} trials of {STEPS} steps", ours, "s", n, t) for n, t in seconds.items()])
 
 
 if __name__ == "__main__":

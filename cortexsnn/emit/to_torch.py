@@ -15,18 +15,16 @@ import numpy as np
 import torch
 
 from ..errors import EngineError, InputError, unknown
-from ..expression import compile_tree
 from ..fused.edges import edge_sums
 from ..job import SPIKES, numerical_error
-from ..lower import constants as hoisted_numbers
 from ..program import PopulationStep, StepProgram
 from ..realise import Realisation
 from ..training import TrainableWeight, Training
 from ..wiring import components
 from .surrogate import surrogate
+from .to_torch_constants import Constants
 from .to_torch_fused import FusedComponents
-from .to_torch_library import torch_library
-from .to_torch_numbers import capturing, check_rows, clamp, propagate, real_rows
+from .to_torch_numbers import capturing, check_rows, clamp, real_rows
 from .to_torch_pathway import PathwayModule
 from .to_torch_population import Env, PopulationDynamics
 
@@ -123,8 +121,7 @@ class Network(torch.nn.Module):
         self.normalisation = torch.nn.ModuleDict()
         self.overrides: dict[str, dict[str, np.ndarray]] = {}
         self.register_buffer("_anchor", torch.zeros((), dtype=dtype), persistent=False)
-        self._hoisted: dict[str, dict[str, torch.Tensor]] = {}
-        self._hoisted_for: list[torch.Tensor] = []
+        self.constants = Constants(self)
         self.fused = fused
         self.kernels = FusedComponents(self)
         self.components = components(
@@ -266,7 +263,7 @@ class Network(torch.nn.Module):
 
     def _begin(self, drive: dict[str, torch.Tensor], n_steps: int, n_trials: int, state: State | None) -> _Run:
         exact = not torch.is_grad_enabled() and self._anchor.dtype == torch.float64
-        constants = self._constants()
+        constants = self.constants.now()
         history = dict(state.emitted) if state else {}
         run = _Run(n_steps, n_trials, exact, state.step if state else 0, {}, history, constants)
         for p in self.program.populations:
@@ -287,13 +284,14 @@ class Network(torch.nn.Module):
         given = self.realisation.initial[p.name]
         found = {}
         for name in p.states:
-            value = self._number(p.name, name)
+            value = self.number(p.name, name)
             if value is None:
                 value = torch.tensor(given[name] if name in given else np.zeros(p.size)).to(self._anchor)
             found[name] = value.expand(p.size).expand(n_trials, p.size)
         return found
 
-    def _number(self, population: str, name: str) -> torch.Tensor | None:
+    def number(self, population: str, name: str) -> torch.Tensor | None:
+        """A trainable parameter or initial value, None if it is not trained."""
         key = f"{population}:{name}"
         return self.numbers[key] if key in self.numbers else None  # noqa: SIM401 - a ParameterDict has no typed get
 
@@ -331,39 +329,6 @@ class Network(torch.nn.Module):
         """Parameters and hoisted constants that a run uses; of an input none."""
         return run.constants.get(population, {})
 
-    def _constants(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Parameters and hoisted constants: numbers without gradients, recomputed from parameters with them."""
-        trained = {n.population for n in self.training_data.numbers if n.is_parameter}
-        if not self._hoisted or (not torch.is_grad_enabled() and not self._hoisted_are_current()):
-            numbers = hoisted_numbers(self.program, self.trained_realisation())
-            self._hoisted = {p: {n: torch.tensor(v).to(self._anchor) for n, v in c.items()} for p, c in numbers.items()}
-            self._hoisted_for = [p.detach().clone() for p in (self._anchor, *self.numbers.values())]
-        if not torch.is_grad_enabled():
-            return self._hoisted
-        return {
-            p.name: self._differentiable(p) if p.name in trained else self._hoisted[p.name]
-            for p in self.program.populations
-        }
-
-    def _hoisted_are_current(self) -> bool:
-        """Compared by value: parameters can change in ways that leave no trace in their version."""
-        now = [p.detach() for p in (self._anchor, *self.numbers.values())]
-        return all(
-            a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
-            for a, b in zip(self._hoisted_for, now, strict=True)
-        )
-
-    def _differentiable(self, p: PopulationStep) -> dict[str, torch.Tensor]:
-        env: dict[str, torch.Tensor] = {"dt": self._hoisted[p.name]["dt"]}
-        for name in p.parameters:
-            value = self._number(p.name, name)
-            env[name] = self._hoisted[p.name][name] if value is None else value
-        for propagator in p.propagators:
-            env.update(propagate(propagator, env))
-        for name, text in p.hoisted:
-            env[name] = compile_tree(text, torch_library(self.dtype))(env)
-        return env
-
     def trained_realisation(self) -> Realisation:
         """The realisation with trained magnitudes, parameters and initial values, float64."""
         parameters = {p: {**v, **self.overrides.get(p, {})} for p, v in self.realisation.parameters.items()}
@@ -384,7 +349,7 @@ class Network(torch.nn.Module):
     def override(self, population: str, values: Mapping[str, np.ndarray]) -> None:
         """Fix parameters of a population to other numbers, (1,) or (neuron,), in this network and what is made from it."""
         self.overrides.setdefault(population, {}).update(values)
-        self._hoisted, self._hoisted_for = {}, []
+        self.constants = Constants(self)
 
     # -- execution ------------------------------------------------------------------------------------------------
 

@@ -7,13 +7,13 @@ states (trial, cell) and constants; which array is where in the table is part of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..job import DISTANCE, SPIKES
 from ..program import Pathway, PopulationStep
 from .phases import Block, Reduce
-from .plan import EdgeGroup, Plan, reads_post
+from .plan import EdgeGroup, Plan
 from .tape import Tape
 from .traced import FIRED, operand, trace
 
@@ -218,6 +218,16 @@ class Writer:
         """First cell and end of a loop over a population."""
         return ("n0", "n1") if self.plan.single else ("0", self.cells(p.name))
 
+    def each_group(self, pathway: Pathway) -> Iterator[tuple[int, EdgeGroup, str]]:
+        """Number, edges and emitted row of each delay of a pathway; what is written for one happens if something was sent so long ago."""
+        for g, group in enumerate(self.plan.groups[pathway.name]):
+            self.put("{")
+            if pathway.emits == "values" and group.delay:
+                self.put(f"if ({self.size(START)} + t >= {group.delay})")
+            self.put("{")
+            yield g, group, f"({self.row(pathway.pre, 't')} - {group.delay})"
+            self.put("}", "}")
+
     def edges(self, pathway: Pathway, k: int, g: int, group: EdgeGroup, as_list: bool) -> dict[str, str]:
         """Arrays of a group of edges."""
         at = (pathway.name, str(g))
@@ -235,8 +245,3 @@ def literal(number: float) -> str:
     if math.isinf(number):
         return f"({'-' if number < 0 else ''}std::numeric_limits<T>::infinity())"
     return f"T({number!r})"
-
-
-def as_list(pathway: Pathway, plan: Plan) -> bool:
-    """Whether a pathway's edges are needed one by one."""
-    return reads_post(pathway, plan.program)

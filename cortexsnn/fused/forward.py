@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..job import SPIKES
 from ..program import Delivery, Pathway, PopulationStep
-from .cpp import CONSTANT, EMITTED, LOCAL, PORT, REDUCED, START, STATE, STEPS, Kernel, Writer, as_list
+from .cpp import CONSTANT, EMITTED, LOCAL, PORT, REDUCED, START, STATE, STEPS, Kernel, Writer
 from .phases import Block, Deliver, Reduce
-from .plan import EdgeGroup, Plan
+from .plan import EdgeGroup, Plan, reads_post
 from .traced import Traced, operand, trace_factor
 
 RECORD, BAD = "record", "bad"
@@ -103,18 +103,12 @@ class Forward(Writer):
     # -- deliveries -----------------------------------------------------------------------------------------------
 
     def _deliver(self, phase: Deliver, pathway: Pathway) -> None:
-        for g, group in enumerate(self.plan.groups[pathway.name]):
-            row = f"({self.row(pathway.pre, 't')} - {group.delay})"
-            self.put("{")
-            if pathway.emits == "values" and group.delay:
-                self.put(f"if ({self.size(START)} + t >= {group.delay})")
-            self.put("{")
+        for g, group, row in self.each_group(pathway):
             for k, delivery in enumerate(pathway.deliveries):
-                if as_list(pathway, self.plan) and delivery.factor:
+                if reads_post(pathway, self.plan.program) and delivery.factor:
                     self._per_edge(phase, k, delivery, g, group, row)
                 else:
                     self._per_cell(phase, k, delivery, g, group, row)
-            self.put("}", "}")
 
     def _per_cell(self, phase: Deliver, k: int, delivery: Delivery, g: int, group: EdgeGroup, row: str) -> None:
         pathway = phase.pathway
@@ -123,7 +117,7 @@ class Forward(Writer):
         x = self.rows_at(self.array(EMITTED, pathway.pre), row, n_pre)
         if delivery.factor:
             x = self._sent(phase, k, delivery, g, x)
-        edges = self.edges(pathway, k, g, group, as_list(pathway, self.plan))
+        edges = self.edges(pathway, k, g, group, as_list=reads_post(pathway, self.plan.program))
         y = self.port_at(post, delivery.port)
         cells = f"{pathway.pre}_cells"
         listed = f"{cells}.begin({row}, b - bg), {cells}.count({row}, b - bg)"

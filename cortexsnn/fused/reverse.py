@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ..job import SPIKES
 from ..program import Delivery, Pathway, PopulationStep
-from .cpp import CONSTANT, EMITTED, GROUP, LOCAL, PORT, REDUCED, START, STATE, STEPS, Kernel, Writer
+from .cpp import CONSTANT, EMITTED, GROUP, LOCAL, PORT, REDUCED, STATE, STEPS, Kernel, Writer
 from .forward import RECORD, Pointers, reduce_lines
 from .phases import Block, Deliver, Reduce
 from .plan import EdgeGroup, Plan, reads_post
@@ -264,12 +264,7 @@ class Reverse(Writer):
     # -- deliveries -----------------------------------------------------------------------------------------------
 
     def _deliver(self, phase: Deliver, pathway: Pathway, read: Reader) -> None:
-        for g, group in enumerate(self.plan.groups[pathway.name]):
-            row = f"({self.row(pathway.pre, 't')} - {group.delay})"
-            self.put("{")
-            if pathway.emits == "values" and group.delay:
-                self.put(f"if ({self.size(START)} + t >= {group.delay})")
-            self.put("{")
+        for g, group, row in self.each_group(pathway):
             for k, delivery in enumerate(pathway.deliveries):
                 if (pathway.post, delivery.port) not in self.reached:
                     continue
@@ -277,7 +272,6 @@ class Reverse(Writer):
                     self._per_edge(phase, k, delivery, g, group, row, read)
                 else:
                     self._per_cell(phase, k, delivery, g, group, row, read)
-            self.put("}", "}")
 
     def _port_adjoint(self, pathway: Pathway, port: str) -> str:
         return self.rows_at(self.array("adjoint", pathway.post, PORT, port), "t", self.cells(pathway.post))

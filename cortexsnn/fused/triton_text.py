@@ -68,10 +68,6 @@ class _Writer:
     def array(self, *parts: str) -> str:
         return self.arrays.setdefault(":".join(parts), f"a{len(self.arrays)}")
 
-    def is_fixed(self, name: str) -> bool:
-        """Whether a name is the same for all steps."""
-        return self.kind(name) == CONSTANT
-
     def kind(self, name: str) -> str:
         p = self.p
         return STATE if name in p.states else PORT if name in p.ports else CONSTANT
