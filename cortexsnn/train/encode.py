@@ -49,3 +49,17 @@ def latency_spikes(images: np.ndarray, n_steps: int) -> np.ndarray:
     at = np.rint((1 - images) * (n_steps - 1)).astype(int)
     spikes = np.arange(n_steps)[None, :, None] == at[:, None, :]
     return (spikes & (images > 0)[:, None, :]).astype(np.float32)
+
+
+def delta_spikes(sequences: np.ndarray, threshold: float) -> np.ndarray:
+    """Spikes where a signal has moved by ``threshold`` since its last spike: (sample, step, channel) to twice the channels.
+
+    Channels of rises come first, then those of falls; the first step is where the signal is measured from.
+    """
+    level = sequences[:, 0].astype(float)
+    up, down = (np.zeros(sequences.shape, np.float32) for _ in range(2))
+    for k in range(1, sequences.shape[1]):
+        moved = sequences[:, k] - level
+        up[:, k], down[:, k] = moved >= threshold, moved <= -threshold
+        level = level + threshold * (up[:, k] - down[:, k])
+    return np.concatenate([up, down], axis=2)
