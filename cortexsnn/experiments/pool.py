@@ -33,6 +33,8 @@ def map_tasks(function: Callable[[T], R], tasks: Sequence[T], workers: int, what
             for done in pool.imap(function, tasks):
                 found.append(done)
                 bar.update()
+            pool.close()  # workers end by themselves, and give back what they hold
+            pool.join()
         return found
 
 
