@@ -29,13 +29,20 @@ class FusedComponents:
     def __init__(self, network: Network) -> None:
         self.network = network
         self._kernels: dict[object, Kernels] = {}
+        self._reasons: dict[object, str | None] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """A copy of a network finds its kernels again."""
-        return {"network": self.network, "_kernels": {}}
+        return {"network": self.network, "_kernels": {}, "_reasons": {}}
 
     def why_not(self, members: tuple[str, ...]) -> str | None:
         """Why a component is not run by kernels, None if it is."""
+        key = (members, self.network._anchor.device.type)
+        if key not in self._reasons:
+            self._reasons[key] = self._why_not(members)
+        return self._reasons[key]
+
+    def _why_not(self, members: tuple[str, ...]) -> str | None:
         network = self.network
         pathways = tuple(m.pathway for m in network._into(members))
         reason = why_not(network.program, members, pathways)

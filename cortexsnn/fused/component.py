@@ -141,16 +141,18 @@ def run_forward(call: Call, given: Tensors) -> tuple[Tensors, torch.Tensor | Non
         for state in p.states:
             key = f"{STATE}:{p.name}:{state}"
             arrays[f"initial:{p.name}:{state}"] = arrays[key]
-            results[key] = arrays[key] = arrays[key].clone()
+            results[key] = arrays[key] = call.rows(call.n_trials, p.size).copy_(arrays[key])
     if plan.keeps_ports:
         for pathway, k, g in _sent(plan):
             arrays[f"sent:{pathway.name}:{k}:{g}"] = like.new_zeros((*shape, plan.program.size(pathway.pre)))
-    width = call.width(sum(len(p.states) for p in plan.populations) + 4)
+    width = call.width(1)
     units = call.units(width)
     bad = torch.full((units, 3), -1, dtype=torch.int64) if plan.checks and not call.kernels.on_gpu else None
     if bad is not None:
         arrays[BAD] = bad
-    _launch(call.kernels.forward, arrays, call.sizes(width), units)
+    # Step by step through all trials of a unit, so that rows are read and written in order.
+    together = {GROUP: call.n_trials} if plan.single else {}
+    _launch(call.kernels.forward, arrays, call.sizes(width, **together), units)
     return results, bad, arrays
 
 
