@@ -131,12 +131,14 @@ def test_the_microcircuit_at_a_tenth_fires_as_written_by_hand_in_brian2() -> Non
 @pytest.mark.slow
 @pytest.mark.compiled
 def test_the_microcircuit_at_a_tenth_beside_a_published_port() -> None:
-    """At matched drive and correction: L2/3E and L4E agree, and nothing is further off than is stated in the documentation."""
+    """At matched drive and correction: L2/3E and L4E agree; how far the others are off is what the documentation says, neither more nor
+    less. It is not the agreement that one would wish for."""
     runs = [simulated("potjans_diesmann2014", 2.0, seed, 500, mean_rates=PORT_RATES) for seed in range(3)]
     off = {name: spread(runs, name)[0] / expected - 1 for name, expected in PORT.items()}
-    assert max(abs(off[name]) for name in ("L23E", "L4E")) <= 0.08, off
-    assert max(abs(off[name]) for name in ("L23I", "L4I", "L5I", "L6I")) <= 0.15, off
-    assert max(off.values()) <= 0.40, off
+    bands = {"L23E": (-0.06, 0.06), "L4E": (-0.03, 0.03), "L5E": (0.28, 0.38), "L6E": (0.22, 0.36)}
+    for name, value in off.items():
+        low, high = bands.get(name, (0.05, 0.13))
+        assert low <= value <= high, off
 
 
 @pytest.mark.slow
