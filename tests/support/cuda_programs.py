@@ -4,10 +4,12 @@ generate : write the program of a case; ``slots=brian2`` leaves every pathway wh
 compile : compile it with nvcc
 compare : read what the program left and compare with the numpy engine
 missing : print what keeps the target from running here;  verify : run a case on the GPU
+cpp : run a case in a C++ program
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -119,6 +121,15 @@ def verify(case: str, folder: Path) -> None:
     _compare(jobs, to_brian2_cuda.run(jobs))
 
 
+def cpp(case: str, folder: Path) -> None:
+    """The C++ program of the same jobs, with this release of Brian2."""
+    from cortexsnn.emit import to_brian2_program
+
+    os.environ["CORTEXSNN_CACHE"] = str(folder)
+    jobs = CASES[case]()
+    _compare(jobs, to_brian2_program.run(jobs))
+
+
 def _compare(jobs: list[Job], found: list[Traces]) -> None:
     """Print a line and its verdict for each job."""
     from cortexsnn.emit import to_numpy
@@ -143,6 +154,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "verify": verify,
     "missing": missing,
+    "cpp": cpp,
 }
 
 if __name__ == "__main__":
