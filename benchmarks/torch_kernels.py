@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from measure import HERE, in_turns, row, write
+from peers import numba_lif
 from peers import torch_networks as peers
 
 import cortexsnn as cx
@@ -140,9 +141,17 @@ def main() -> None:
         "torch operations of the circuit": cells("lif", False, device),
         **(peers.lif(SHAPE) if device == "cpu" else {}),
     }
+    first = {}
+    if device == "cpu":
+        runs["numba, by hand"], first["numba, by hand"] = numba_lif.lif(SHAPE)
     found = in_turns(options.repeats, runs)
     ours = found.pop("ours")
-    rows = [row(case, ours * 1e3, "ms", name, seconds * 1e3) for name, seconds in found.items()]
+    rows = [
+        row(
+            case, ours * 1e3, "ms", name, seconds * 1e3, **({"peer_first_call_s": first[name]} if name in first else {})
+        )
+        for name, seconds in found.items()
+    ]
     for name in MODELS:
         both = {"ours": cells(name, True, device), "torch operations": cells(name, False, device)}
         n_spikes = float(both["ours"]().mean())
