@@ -44,6 +44,8 @@ def delayed() -> tuple[Any, ...]:
 
 CIRCUITS: dict[str, Callable[[], tuple[Any, ...]]] = {
     **{name: lambda name=name: _shipped(name) for name in ("izhikevich", "conductance_ei", "adaptive_exponential", "two_compartment")},  # type: ignore[misc]
+    **{name: lambda name=name: (cx.load(name), None, 60, 1) for name in ("cuba", "coba", "hodgkin_huxley")},  # type: ignore[misc]
+    "brunel2000": lambda: (cx.load("brunel2000", state="A", n_excitatory=400, j=1.0), None, 200, 1),
     "feedforward": lambda: _driven(cx.load("feedforward"), scale=2.0),
     "lateral_inhibition": lambda: _initialised("lateral_inhibition"),
     "lateral_inhibition_conv": lambda: _driven(cx.load("lateral_inhibition_conv"), 10, 0.3),
