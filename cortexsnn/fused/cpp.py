@@ -122,6 +122,10 @@ class Writer:
             self.scratch[key] = (f"s{len(self.scratch)}", f"{rows} * {self.size(GROUP)} * {self.span(parts[1])}")
         return self.scratch[key][0]
 
+    def clear(self, *parts: str) -> None:
+        """Zeros in scratch memory of one row."""
+        self.put(f"std::memset({self.local(*parts)}, 0, sizeof(T) * {self.size(GROUP)} * {self.span(parts[1])});")
+
     def span(self, name: str) -> str:
         """Cells of a population that scratch memory has room for."""
         return "span" if self.plan.single else self.cells(name)

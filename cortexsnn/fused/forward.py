@@ -60,8 +60,7 @@ class Forward(Writer):
         if not self.plan.keeps_ports:
             for p in self.plan.populations:
                 for port in p.ports:
-                    size = f"{self.size('group')} * {self.cells(p.name)}"
-                    self.put(f"std::memset({self.local(PORT, p.name, port)}, 0, sizeof(T) * {size});")
+                    self.clear(PORT, p.name, port)
 
     # -- blocks ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ..job import SPIKES
 from ..program import Delivery, Pathway, PopulationStep
-from .cpp import CONSTANT, EMITTED, GROUP, LOCAL, PORT, REDUCED, STATE, STEPS, Kernel, Writer
+from .cpp import CONSTANT, EMITTED, LOCAL, PORT, REDUCED, STATE, STEPS, Kernel, Writer
 from .forward import RECORD, Pointers, reduce_lines
 from .phases import Block, Deliver, Reduce
 from .plan import EdgeGroup, Plan, reads_post
@@ -31,7 +31,6 @@ class Reverse(Writer):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.reached: set[tuple[str, str]] = set()
-        self.kept: dict[tuple[str, str], int] = {}
         assigned = [(t.block.population.name, n) for t in self.traced if t for n in t.assigned]
         self.changing = {p.name: [s for s in p.states if (p.name, s) in assigned] for p in plan.populations}
         counts = [t.block.population.name for t in self.traced if t]
@@ -152,8 +151,7 @@ class Reverse(Writer):
         passed = [(p.name, r.name) for p in self.plan.populations for r in p.reductions]
         passed += [(t.block.population.name, n) for k, t in enumerate(self.traced) if t for n in self.locals_of(k)]
         for p, name in dict.fromkeys(passed):
-            size = f"{self.size(GROUP)} * {self.span(p)}"
-            self.put(f"std::memset({self.local('adjoint', p, name)}, 0, sizeof(T) * {size});")
+            self.clear("adjoint", p, name)
         for k in range(len(self.plan.phases) - 1, -1, -1):
             phase, traced = self.plan.phases[k], self.traced[k]
             match phase:
@@ -288,8 +286,7 @@ class Reverse(Writer):
         x = self._emitted_adjoint(pathway.pre, row)
         if delivery.factor:
             x = self.local_at("adjoint_sent", pathway.pre)
-            size = f"{self.size(GROUP)} * {n_pre}"
-            self.put(f"std::memset({self.local('adjoint_sent', pathway.pre)}, 0, sizeof(T) * {size});")
+            self.clear("adjoint_sent", pathway.pre)
         if group.dense and not reads_post(pathway, self.plan.program):
             transposed = self.array("transposed", pathway.name, str(k), str(g))
             self.put(

@@ -149,6 +149,20 @@ def test_triton_agrees(name: str) -> None:
     assert spikes >= 50
 
 
+@pytest.mark.parametrize("trials", [1, 3])
+def test_a_large_population_to_whose_port_nothing_arrives(trials: int) -> None:
+    """Cells go through a kernel in blocks; a port that is empty in every step has memory for a block only."""
+    circuit = cx.Circuit(
+        name="free", dt="1 ms",
+        neurons={"cell": {"update": "v = 0.5*v + x + 0.6", "ports": {"x": {"kind": "pulse"}}, "threshold": "v > 1", "reset": "v = 0"}},
+        populations={"A": {"size": 20_000, "neuron": "cell", "transmitter": "excitatory"}},
+    )  # fmt: skip
+    found, reference = (cx.simulate(circuit, duration="20 ms", engine=e, trials=trials) for e in ("torch", "numpy"))
+    comparison = cx.compare(found, reference)
+    assert comparison.met == "bitwise", comparison
+    assert comparison.n_spikes >= 100_000
+
+
 def test_a_network_can_be_copied_and_compiled_around() -> None:
     """``copy.deepcopy`` and ``torch.compile`` meet compiled functions that neither understands."""
     circuit, inputs, _, _ = CIRCUITS["feedforward"]()
