@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -49,15 +48,7 @@ def cuda_program(job: Job, folder: Path, build_only: bool) -> Path:
     """Sources and numbers in ``folder``; the compiled program, which lies in the cache."""
     to_brian2_cuda.generate([job], folder)
     toolkit = cuda_toolkit.require_compiler() if build_only else cuda_toolkit.require()
-    device = cuda_toolkit.gpu()
-    capability = device.capability if device else cuda_toolkit.GENERIC_CAPABILITY
-
-    def build(place: Path) -> None:
-        to_brian2_cuda.compile_program(folder, capability)
-        shutil.move(folder / "main", place / "main")
-
-    key = to_brian2_cuda.key(folder, toolkit, capability)
-    return ProgramCache().program(key, build) / "main"
+    return to_brian2_cuda.program(folder, toolkit)
 
 
 def cpp_program(job: Job, folder: Path) -> Path:

@@ -1,12 +1,13 @@
 """Twenty runs of one circuit with twenty sets of weights: one build and its runs, against building each time.
 
 ``make bench NAME=brian2_rebuild``. The circuit is coba with its connections pinned and a weight of its own for each; a run is five
-biological seconds, and begins with a changed circuit and ends with a recording. Beside it stand the compiled program's bare runs
+biological seconds (``--seconds``), and begins with a changed circuit and ends with a recording. Beside it stand the compiled program's bare runs
 with one build, and what a script that builds each time takes.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import tempfile
@@ -18,10 +19,14 @@ from typing import Any
 import numpy as np
 from measure import row, run_program, write
 
-RUNS, SECONDS = 20, 5
+RUNS = 20
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=5, help="biological seconds of a run")
+    seconds = parser.parse_args().seconds
+
     import cortexsnn as cx
     from cortexsnn.emit import to_brian2_program as programs
     from cortexsnn.emit.program_cache import ProgramCache
@@ -46,7 +51,7 @@ def main() -> None:
 
     def simulate(k: int) -> int:
         changed = base.with_parameters(weights(k))
-        return count_spikes(cx.simulate(changed, duration=f"{SECONDS} second", engine="brian2:cpp_standalone"))
+        return count_spikes(cx.simulate(changed, duration=f"{seconds} second", engine="brian2:cpp_standalone"))
 
     with tempfile.TemporaryDirectory(prefix="cortexsnn-bench-") as temporary:
         os.environ["CORTEXSNN_CACHE"] = temporary
@@ -56,7 +61,7 @@ def main() -> None:
         spikes = [simulate(k) for k in range(RUNS)]
         together = time.perf_counter() - start
 
-        job = prepare(base, lower(base), cx.realise(base, 0), duration=f"{SECONDS} second")
+        job = prepare(base, lower(base), cx.realise(base, 0), duration=f"{seconds} second")
         shutil.rmtree(temporary)
         start = time.perf_counter()
         program = ProgramCache().program(programs.key([job]), lambda folder: programs.build([job], folder))
@@ -70,10 +75,10 @@ def main() -> None:
     every_time = RUNS * (build + bare)
     rows = [
         row(
-            f"{RUNS} runs with {RUNS} sets of weights", together, "s", "one build and as many bare runs", reference,
+            f"{RUNS} runs of {seconds} s with {RUNS} sets of weights", together, "s", "one build and as many bare runs", reference,
             build_s=build, bare_run_s=bare, different_results=len(set(spikes)),
         ),
-        row(f"{RUNS} runs with {RUNS} sets of weights", together, "s", "a build before every run", every_time),
+        row(f"{RUNS} runs of {seconds} s with {RUNS} sets of weights", together, "s", "a build before every run", every_time),
     ]  # fmt: skip
     write("brian2_rebuild", rows)
 

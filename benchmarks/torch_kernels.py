@@ -141,14 +141,19 @@ def main() -> None:
         "torch operations of the circuit": cells("lif", False, device),
         **(peers.lif(SHAPE) if device == "cpu" else {}),
     }
-    first = {}
+    peer_first = {}
     if device == "cpu":
-        runs["numba, by hand"], first["numba, by hand"] = numba_lif.lif(SHAPE)
+        runs["numba, by hand"], peer_first["numba, by hand"] = numba_lif.lif(SHAPE)
     found = in_turns(options.repeats, runs)
     ours = found.pop("ours")
     rows = [
         row(
-            case, ours * 1e3, "ms", name, seconds * 1e3, **({"peer_first_call_s": first[name]} if name in first else {})
+            case,
+            ours * 1e3,
+            "ms",
+            name,
+            seconds * 1e3,
+            **({"peer_first_call_s": peer_first[name]} if name in peer_first else {}),
         )
         for name, seconds in found.items()
     ]

@@ -69,18 +69,22 @@ def run(jobs: Sequence[Job]) -> list[Traces]:
 
 
 def _run(jobs: Sequence[Job], toolkit: Toolkit) -> list[Traces]:
-    device = gpu()
-    capability = device.capability if device else GENERIC_CAPABILITY
     with tempfile.TemporaryDirectory(prefix="cortexsnn-cuda-") as name:
         folder = Path(name)
         generate(jobs, folder)
+        return execute(program(folder, toolkit), folder, jobs)
 
-        def build(place: Path) -> None:
-            compile_program(folder, capability)
-            shutil.move(folder / "main", place / "main")
 
-        program = ProgramCache().program(key(folder, toolkit, capability), build)
-        return execute(program / "main", folder, jobs)
+def program(folder: Path, toolkit: Toolkit) -> Path:
+    """The compiled program of generated sources, which is built if there is none yet, for the GPU that is here."""
+    device = gpu()
+    capability = device.capability if device else GENERIC_CAPABILITY
+
+    def build(place: Path) -> None:
+        compile_program(folder, capability)
+        shutil.move(folder / "main", place / "main")
+
+    return ProgramCache().program(key(folder, toolkit, capability), build) / "main"
 
 
 def key(folder: Path, toolkit: Toolkit, capability: float) -> str:

@@ -11,7 +11,7 @@ from ..fused.component import Call, ComponentFunction, Kernels, Tensors, run_for
 from ..fused.cpp import CONSTANT, EMITTED, PORT, STATE
 from ..fused.forward import RECORD
 from ..fused.phases import Block, phases
-from ..fused.plan import EdgeGroup, Plan, reads_post, why_not
+from ..fused.plan import EdgeGroup, Plan, why_not
 from ..fused.sparse_rows import product
 from ..job import numerical_error
 from ..program import Pathway
@@ -84,7 +84,7 @@ class FusedComponents:
         for (population, port), rows in (ports or {}).items():
             given[f"{PORT}:{population}:{port}"] = rows
         for module in inside:
-            self._weights(run, module, run.exact, given, fixed)
+            self._weights(run, module, given, fixed)
         lists = {(m.pathway.name, g): e.listed(True) for m in inside for g, e in enumerate(m.edge_groups)}
         call = Call(kernels, run.n_steps, run.n_trials, run.start, depth, fixed, lists)
         results = self._results(run, call, given, members)
@@ -114,12 +114,10 @@ class FusedComponents:
         if not self._on_gpu or network.fused is False or triton_kernel.why_not():
             return {}
         inside = tuple(m.pathway for m in network._into(members))
+        blocks_of = [x.population.name for x in phases(network.program, members, inside) if isinstance(x, Block)]
         found = {}
         for name in members:
-            p = network.program.population(name)
-            blocks = sum(
-                isinstance(x, Block) and x.population.name == name for x in phases(network.program, members, inside)
-            )
+            p, blocks = network.program.population(name), blocks_of.count(name)
             if blocks == 1 + bool(p.reductions) and (not p.reductions or p.size <= triton_kernel.LARGEST_BLOCK):
                 found[name] = self._kernels_of(run, (name,), [], True)
         return found
@@ -148,11 +146,35 @@ class FusedComponents:
         network, grad = self.network, torch.is_grad_enabled()
         if grad:
             self._scales(members)
-        probes = tuple((p, tuple(network.probes.get(p, ()))) for p in members)
-        key = (members, tuple(m.pathway.name for m in inside), keeps_ports, grad, self._constants_key(run), probes, run.exact,
-               self._on_gpu)  # fmt: skip
+        constants = {
+            (p, n): v
+            for p in dict.fromkeys((*members, *(m.pathway.pre for m in inside)))
+            for n, v in network.constants_of(run, p).items()
+        }
+        varying = frozenset(k for k, v in constants.items() if v.numel() > 1)
+        differentiable = frozenset(k for k, v in constants.items() if grad and v.requires_grad)
+        probes = {p: tuple(network.probes.get(p, ())) for p in members}
+        key = (members, tuple(m.pathway.name for m in inside), keeps_ports, grad, varying, differentiable,
+               tuple(probes.items()), run.exact, self._on_gpu)  # fmt: skip
         if key not in self._kernels:
-            self._kernels[key] = Kernels(self._plan(run, members, inside, keeps_ports), self._on_gpu)
+            plan = Plan(
+                program=network.program,
+                members=members,
+                inside=tuple(m.pathway.name for m in inside),
+                groups={
+                    m.pathway.name: tuple(EdgeGroup(g.delay, _as_matrix(run, m, g)) for g in m.edge_groups)
+                    for m in inside
+                },
+                varying=varying,
+                differentiable=differentiable,
+                probes=probes,
+                number=compiled.number_of(network.dtype),
+                keeps_ports=keeps_ports,
+                checks=not grad,
+                surrogate=expression(network.surrogate),
+                detach_reset=network.dynamics[members[0]].detach_reset or not grad,
+            )
+            self._kernels[key] = Kernels(plan, self._on_gpu)
         return self._kernels[key]
 
     def _numbers(self, run: _Run, plan: Plan, sources: set[str]) -> tuple[Tensors, Tensors]:
@@ -192,48 +214,16 @@ class FusedComponents:
         ports = network.arrivals(run, members, [m for m in modules if m not in inside])
         return inside, ports
 
-    def _constants_key(self, run: _Run) -> object:
-        return tuple(
-            (p, n, v.numel() > 1, v.requires_grad and torch.is_grad_enabled())
-            for p in run.env for n, v in self.network.constants_of(run, p).items()
-        )  # fmt: skip
-
     def _scales(self, members: tuple[str, ...]) -> None:
         """Raise the error of a threshold that cannot be trained."""
         for name in members:
             if self.network.program.population(name).threshold:
                 self.network.dynamics[name].scale()
 
-    def _plan(self, run: _Run, members: tuple[str, ...], inside: list[PathwayModule], keeps_ports: bool) -> Plan:
-        network = self.network
-        constants = {(p, n): v for p in run.env for n, v in network.constants_of(run, p).items()}
-        grad = torch.is_grad_enabled()
-        return Plan(
-            program=network.program,
-            members=members,
-            inside=tuple(m.pathway.name for m in inside),
-            groups={
-                m.pathway.name: tuple(EdgeGroup(g.delay, self._as_matrix(m, g, run.exact)) for g in m.edge_groups)
-                for m in inside
-            },
-            varying=frozenset(k for k, v in constants.items() if v.numel() > 1),
-            differentiable=frozenset(k for k, v in constants.items() if grad and v.requires_grad),
-            probes={p: tuple(network.probes.get(p, ())) for p in members},
-            number="float" if network.dtype == torch.float32 else "double",
-            keeps_ports=keeps_ports,
-            checks=not grad,
-            surrogate=expression(network.surrogate),
-            detach_reset=network.dynamics[members[0]].detach_reset or not grad,
-        )
-
-    def _as_matrix(self, module: PathwayModule, group: Group, exact: bool) -> bool:
-        """A matrix adds up edges that join the same pair; exact sums add them one by one."""
-        return group.dense and not reads_post(module.pathway, self.network.program) and not (exact and group.repeated)
-
-    def _weights(self, run: _Run, module: PathwayModule, exact: bool, given: Tensors, fixed: Tensors) -> None:
+    def _weights(self, run: _Run, module: PathwayModule, given: Tensors, fixed: Tensors) -> None:
         name = module.pathway.name
         for g, group in enumerate(module.edge_groups):
-            matrix = self._as_matrix(module, group, exact)
+            matrix = _as_matrix(run, module, group)
             if not matrix:
                 fixed[f"first:{name}:{g}"], fixed[f"post:{name}:{g}"] = group.first_edges, group.post_cells
             for k in range(len(module.pathway.deliveries)):
@@ -263,6 +253,11 @@ class FusedComponents:
         number, v, _, neuron, step, value = min(worst)
         p = plan.program.populations[number]
         raise numerical_error(plan.program, p.name, p.finite[v], neuron, run.start + step, value)
+
+
+def _as_matrix(run: _Run, module: PathwayModule, group: Group) -> bool:
+    """A matrix adds up edges that join the same pair; exact sums add them one by one."""
+    return group.dense and not module.reads_post and not (run.exact and group.repeated)
 
 
 def _finite(results: Tensors) -> bool:

@@ -10,6 +10,7 @@ import torch
 
 from ..expression import compile_tree, names
 from ..fused.edges import Edges
+from ..fused.plan import reads_post
 from ..program import Delivery, Pathway, StepProgram
 from ..realise import Edges as RealisedEdges
 from .surrogate import ScaleGradient
@@ -139,7 +140,7 @@ class PathwayModule(torch.nn.Module):
         self.post_names = {f"{n}_post": n for n in (*post.states, *post.parameters)}
         read = set().union(*(names(d.factor) for d in pathway.deliveries if d.factor))
         source = next((p for p in program.populations if p.name == pathway.pre), None)
-        self.reads_post = bool(read & set(self.post_names))
+        self.reads_post = reads_post(pathway, program)
         varying = {*source.states, *(r.name for r in source.reductions)} if source else set()
         self.reads_state = bool(read & varying) or self.reads_post
         self.emitted_name = source.output.target if source and source.output else "value"

@@ -18,13 +18,19 @@ import torch
 from ..emit.compilers import Compiler, processor
 from ..emit.program_cache import ProgramCache
 from ..errors import EngineError
-from .cpp import Kernel
+from .cpp import HEADER, Kernel
 
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-std=c++17", "-w")
 _CONTRACTION = {"double": "-ffp-contract=off", "float": "-ffp-contract=fast"}
 """In double precision sums and products round as in every engine; in single precision speed comes first."""
 
 
+def number_of(dtype: torch.dtype) -> str:
+    """The C++ type of a kernel's numbers."""
+    return "float" if dtype == torch.float32 else "double"
+
+
+@cache
 def why_not() -> str | None:
     """Why kernels cannot be compiled here, None if they can."""
     return None if shutil.which("g++") else "no C++ compiler: install g++"
@@ -86,6 +92,13 @@ def _compile(kernel: Kernel, number: str, folder: Path) -> None:
         otherwise="this is an error of the package or of the compiler; please report it",
     )
     compiler("kernel.cpp", "-o", "main")
+
+
+@cache
+def by_hand(name: str, body: str, arrays: tuple[str, ...], sizes: tuple[str, ...], dtype: torch.dtype) -> Function:
+    """A function of a text that is not generated, for numbers of type T."""
+    number = number_of(dtype)
+    return function(Kernel(name, f"{HEADER}typedef {number} T;\n{body}", arrays, sizes), number)
 
 
 @lru_cache(maxsize=256)

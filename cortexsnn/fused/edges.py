@@ -5,13 +5,11 @@ Compiled where rows lie on the CPU and there is a compiler, else in blocks of ro
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 
-from .compiled import Function, function, why_not
-from .cpp import HEADER, Kernel
+from .compiled import by_hand, why_not
 
 _BODY = """
 // Rows of x (row, pre) and y (row, post); cell c owns the edges first[c] to first[c + 1].
@@ -64,15 +62,10 @@ class Edges(NamedTuple):
     compiled: bool
 
 
-@cache
-def _compiled(name: str, number: str) -> Function:
-    return function(Kernel(name, f"{HEADER}typedef {number} T;\n{_BODY}", _ARRAYS, _SIZES), number)
-
-
 def _call(name: str, x: torch.Tensor, y: torch.Tensor, edges: Edges, weight: torch.Tensor, units: int) -> None:
     arrays = {"x": x, "y": y, "first": edges.first, "post": edges.post_cells, "weight": weight}
     sizes = {"rows": x.shape[0], "pre": x.shape[1], "post": y.shape[1], "units": units}
-    _compiled(name, "float" if x.dtype == torch.float32 else "double")(arrays, sizes, units)
+    by_hand(name, _BODY, _ARRAYS, _SIZES, x.dtype)(arrays, sizes, units)
 
 
 def _by_torch(x: torch.Tensor, edges: Edges) -> bool:

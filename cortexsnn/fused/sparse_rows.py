@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 
-from .compiled import Function, function
-from .cpp import HEADER, Kernel
+from .compiled import by_hand
 
 _BODY = """
 // x (row, pre), y (row, post), matrix (pre, post); cells first[r] to first[r + 1] of the list are those of row r that are not 0.
@@ -79,15 +77,10 @@ class Listed(NamedTuple):
     cells: torch.Tensor
 
 
-@cache
-def _compiled(name: str, number: str) -> Function:
-    return function(Kernel(name, f"{HEADER}typedef {number} T;\n{_BODY}", _ARRAYS, _SIZES), number)
-
-
 def _call(name: str, rows: Listed, y: torch.Tensor, matrix: torch.Tensor, units: int) -> None:
     arrays = {"x": rows.x, "y": y, "matrix": matrix, "first": rows.first, "cells": rows.cells}
     sizes = {"rows": rows.x.shape[0], "pre": rows.x.shape[1], "post": matrix.shape[-1], "units": units}
-    _compiled(name, "float" if rows.x.dtype == torch.float32 else "double")(arrays, sizes, units)
+    by_hand(name, _BODY, _ARRAYS, _SIZES, rows.x.dtype)(arrays, sizes, units)
 
 
 def listed(x: torch.Tensor) -> Listed | None:

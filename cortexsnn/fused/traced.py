@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..job import DISTANCE, SPIKES
-from ..program import Delivery, Pathway
+from ..program import Delivery
 from .phases import Assign, Block, Deliver, Emit, Fire, Item, Operand, Record
 from .plan import Plan
 from .tape import Tape
@@ -123,8 +123,3 @@ def trace_factor(phase: Deliver, delivery: Delivery, plan: Plan) -> Factor:
     gain = tape.number(tape.evaluate(str(delivery.factor), value))
     result = tape.op("mul", sent, gain) if phase.pathway.emits == "spikes" else gain
     return Factor(tape, sent, result, pre, post)
-
-
-def factored(pathway: Pathway) -> bool:
-    """Whether any delivery of a pathway has a factor."""
-    return any(d.factor for d in pathway.deliveries)
