@@ -323,11 +323,7 @@ class Network(torch.nn.Module):
         states = {p.name: {n: run.env[p.name][n] for n in p.states} for p in self.program.populations}
         return State(states, emitted, run.start + run.n_steps)
 
-    # -- constants ------------------------------------------------------------------------------------------------
-
-    def constants_of(self, run: _Run, population: str) -> Mapping[str, torch.Tensor]:
-        """Parameters and hoisted constants that a run uses; of an input none."""
-        return run.constants.get(population, {})
+    # -- trained numbers ------------------------------------------------------------------------------------------
 
     def trained_realisation(self) -> Realisation:
         """The realisation with trained magnitudes, parameters and initial values, float64."""

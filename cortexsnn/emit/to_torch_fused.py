@@ -149,7 +149,7 @@ class FusedComponents:
         constants = {
             (p, n): v
             for p in dict.fromkeys((*members, *(m.pathway.pre for m in inside)))
-            for n, v in network.constants_of(run, p).items()
+            for n, v in run.constants.get(p, {}).items()
         }
         varying = frozenset(k for k, v in constants.items() if v.numel() > 1)
         differentiable = frozenset(k for k, v in constants.items() if grad and v.requires_grad)
@@ -183,7 +183,7 @@ class FusedComponents:
         given = {f"{STATE}:{p.name}:{state}": run.env[p.name][state] for p in plan.populations for state in p.states}
         fixed: Tensors = {"like": network._anchor}
         for name in {*plan.members, *sources}:
-            for constant, value in network.constants_of(run, name).items():
+            for constant, value in run.constants.get(name, {}).items():
                 target = given if (name, constant) in plan.differentiable else fixed
                 target[f"{CONSTANT}:{name}:{constant}"] = value.contiguous()  # propagators are views
         return given, fixed
