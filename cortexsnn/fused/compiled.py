@@ -1,16 +1,13 @@
-"""Kernels compiled with g++, kept in the cache of compiled programs, and called on as many threads as torch has."""
+"""Kernels compiled with g++, kept in the cache of compiled programs, and called on the threads that torch's own operations have."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -20,7 +17,7 @@ from ..emit.program_cache import ProgramCache
 from ..errors import EngineError
 from .cpp import HEADER, Kernel
 
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-std=c++17", "-w")
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-std=c++17", "-w")
 _CONTRACTION = {"double": "-ffp-contract=off", "float": "-ffp-contract=fast"}
 """In double precision sums and products round as in every engine; in single precision speed comes first."""
 
@@ -42,35 +39,27 @@ class Function:
     def __init__(self, kernel: Kernel, number: str) -> None:
         self.kernel = kernel
         key = hashlib.sha256(
-            "\0".join((kernel.text, number, _header(), *_FLAGS, _CONTRACTION[number], processor())).encode()
+            "\0".join((kernel.text, number, _header(), *_FLAGS, _CONTRACTION[number], *_openmp(), processor())).encode()
         ).hexdigest()[:32]
         library = ProgramCache().program(f"fused-{key}", lambda folder: _compile(kernel, number, folder)) / "main"
         self._library = ctypes.CDLL(str(library))
-        self._call = self._library[kernel.name]
+        self._kernel = self._library[kernel.name]
+        self._call = self._library["in_threads"]
         self._call.restype = None
-        self._call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+        self._call.argtypes = [*[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_int64]
 
     def __call__(self, arrays: Mapping[str, torch.Tensor], sizes: Mapping[str, int], units: int) -> None:
         """Run all units of work; arrays are contiguous, on the CPU, and of the kernel's number where they are not indices."""
         pointers = (ctypes.c_void_p * len(self.kernel.arrays))(*(arrays[n].data_ptr() for n in self.kernel.arrays))
         numbers = (ctypes.c_int64 * len(self.kernel.sizes))(*(sizes[n] for n in self.kernel.sizes))
-        threads = min(torch.get_num_threads(), units)
-        bounds = [units * k // threads for k in range(threads + 1)]
-        pending = [
-            _threads(threads - 1).submit(self._call, pointers, numbers, first, last)
-            for first, last in pairwise(bounds[1:])
-        ]
-        self._call(pointers, numbers, bounds[0], bounds[1])
-        for future in pending:
-            future.result()
+        threads = max(1, min(torch.get_num_threads(), units))
+        self._call(self._kernel, pointers, numbers, units, threads)
 
 
 @cache
-def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, thread_name_prefix="cortexsnn")
-
-
-os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not survive a fork
+def _openmp() -> tuple[str, ...]:
+    """What to link for OpenMP: nothing where torch has brought its own, for a second pool of threads would wait beside the first."""
+    return () if hasattr(ctypes.CDLL(None), "GOMP_parallel") else ("-fopenmp",)
 
 
 @cache
@@ -86,12 +75,13 @@ def _compile(kernel: Kernel, number: str, folder: Path) -> None:
     (folder / "kernel.cpp").write_text(kernel.text)
     compiler = Compiler(
         "g++",
-        ["g++", *_FLAGS, _CONTRACTION[number], "-I."],
+        ["g++"],
         folder,
         without_space="free some space, or name another folder in CORTEXSNN_CACHE",
         otherwise="this is an error of the package or of the compiler; please report it",
     )
-    compiler("kernel.cpp", "-o", "main")
+    compiler(*_FLAGS, _CONTRACTION[number], "-fopenmp", "-I.", "-c", "kernel.cpp", "-o", "kernel.o")
+    compiler("-shared", "kernel.o", "-o", "main", *_openmp())
 
 
 @cache

@@ -96,12 +96,13 @@ class Call:
         }  # fmt: skip
 
     def width(self, n_rows: int) -> int:
-        """Cells of a block of a single population, so many that ``n_rows`` rows fit into a cache; 0 means all."""
+        """Cells of a block of a single population, so many that ``n_rows`` rows fit into a cache, blocks of a size; 0 means all."""
         plan = self.kernels.plan
         if not plan.single:
             return 0
-        fitting = SCRATCH // max(1, n_rows * (4 if plan.number == "float" else 8))
-        return max(64, min(4096, fitting // 64 * 64))
+        fitting = max(64, min(4096, SCRATCH // max(1, n_rows * (4 if plan.number == "float" else 8))))
+        blocks = -(-plan.populations[0].size // fitting)
+        return -(-plan.populations[0].size // (blocks * 64)) * 64
 
     def units(self, width: int) -> int:
         """Units of work."""

@@ -233,3 +233,10 @@ public:
 };
 
 }  // namespace fused
+
+// Calls a kernel on so many threads, each with its part of the units of work; the parts do not depend on who is first.
+extern "C" void in_threads(void (*kernel)(void**, const int64_t*, int64_t, int64_t), void** a, const int64_t* n,
+                           int64_t units, int64_t threads) {
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int64_t k = 0; k < threads; k++) kernel(a, n, units * k / threads, units * (k + 1) / threads);
+}

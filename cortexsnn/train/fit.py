@@ -87,7 +87,7 @@ def fit(
         network.train()
         for chosen in progress.batches():
             rows, wanted = encode(images[together.share(chosen)]), labels[together.share(chosen)]
-            loss = _step(network, name, rows, wanted, settings, penalty, progress)
+            loss = take_step(network, name, rows, wanted, settings, penalty, progress)
             progress.done(loss, len(chosen))
         _validate(network, name, validation, encode, progress.history)
         history = progress.history
@@ -101,7 +101,7 @@ def fit(
     return progress.history
 
 
-def _step(
+def take_step(
     network: Network, name: str, rows: torch.Tensor, labels: torch.Tensor, settings: Settings, penalty: Penalty | None,
     progress: Progress,
 ) -> float:  # fmt: skip
@@ -118,17 +118,17 @@ def _step(
         total += float(loss.detach())
         if not abs(total) <= LARGEST_LOSS:
             raise NumericalError(f"the loss became {total:g} in {progress.where}: {_origin(network, name, rows)}")
-        (loss * share).backward()
+        progress.scaler.scale(loss * share).backward()
     together.add_gradients(network)
+    progress.scaler.unscale_(progress.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-    if not bool(torch.isfinite(norm)):
+    if not bool(torch.isfinite(norm)) and not progress.may_overflow:
         bad = next((n for n, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()), "")
         raise NumericalError(
             f"the gradient of {bad or 'all parameters together'} became {float(norm)} in {progress.where}: "
             f"{_origin(network, name, rows)}"
         )
-    progress.optimiser.step()
-    progress.schedule.step()
+    progress.step()
     return together.mean(total, len(labels))
 
 

@@ -15,7 +15,7 @@ import torch
 from ..emit.to_torch import Network
 from ..errors import CheckpointError
 from . import checkpoint, together
-from .settings import Settings, optimiser_of, schedule_of
+from .settings import Settings, optimiser_of, scaler_of, schedule_of
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Progress:
         self.optimiser = optimiser_of(network, settings)
         per_epoch = -(-n_samples // settings.batch)
         self.schedule = schedule_of(self.optimiser, settings, settings.epochs * per_epoch)
+        self.scaler = scaler_of(network, settings)
         self.generator = torch.Generator().manual_seed(seed)
         self.history = History()
         self.epoch = self.batch = 0
@@ -67,6 +68,19 @@ class Progress:
     def where(self) -> str:
         """For messages."""
         return f"epoch {self.epoch}, batch {self.batch}"
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether a gradient that is not finite can be the doing of a large scale of the loss: the next step has a smaller one."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() > 1.0
+
+    def step(self) -> None:
+        """A step of the optimiser and the schedule, left out where the gradient overflowed."""
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.scaler.get_scale() >= scale:
+            self.schedule.step()
 
     def begin(self) -> None:
         """The network is as the training finds it."""
@@ -123,7 +137,7 @@ class Progress:
         data = {
             "identity": self._identity(), "epoch": self.epoch, "batch": self.batch, "total": self.total, "best": self.best,
             "stopped": self.stopped, "history": dataclasses.asdict(self.history), "optimiser": groups,
-            "schedule": self.schedule.state_dict(),
+            "schedule": self.schedule.state_dict(), "scaler": self.scaler.state_dict(),
         }  # fmt: skip
         checkpoint.write(self.path, tensors, data)
 
@@ -154,6 +168,8 @@ class Progress:
         self.kept = part("kept/")
         checkpoint.restore_optimiser(self.optimiser, part("optimiser/"), data["optimiser"])
         self.schedule.load_state_dict(data["schedule"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(data["scaler"])
         self.generator.set_state(tensors["order"])
         self.epoch, self.batch, self.total = data["epoch"], data["batch"], data["total"]
         self.best, self.stopped = (data["best"][0], data["best"][1]), data["stopped"]

@@ -11,7 +11,7 @@ from ..errors import InputError, unknown
 
 SCHEDULES = ("one_cycle", "constant", "cosine", "exponential")
 OPTIMISERS = ("adam", "sgd")
-PRECISIONS = ("full", "bfloat16")
+PRECISIONS = {"full": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Settings:
         and each window has a loss of its own. Memory is that of a window.
     recompute : int, optional
         So many steps are kept at once; what lies before is computed again on the way back. Exact; memory for time.
-    precision : {"full", "bfloat16"}
-        Matrix products in bfloat16 (torch's autocast); states and weights stay in float32.
+    precision : {"full", "bfloat16", "float16"}
+        Matrix products in that precision (torch's autocast); states and weights stay in float32. With float16 the loss is scaled so that
+        small gradients are not lost, and a step whose gradient overflows is left out.
     patience : int, optional
         Stop after so many epochs without a better one.
     """
@@ -70,6 +71,11 @@ class Settings:
                 raise InputError(f"settings.{name}: expected at least 1, got {value}")
         if self.truncate and self.recompute:
             raise InputError("settings: truncate and recompute exclude each other; a truncated run is short already")
+
+
+def scaler_of(network: Network, settings: Settings) -> torch.amp.GradScaler:
+    """What scales a loss for float16; it does nothing in other precisions."""
+    return torch.amp.GradScaler(network._anchor.device.type, enabled=settings.precision == "float16")
 
 
 def optimiser_of(network: Network, settings: Settings) -> torch.optim.Optimizer:

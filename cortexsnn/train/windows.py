@@ -10,20 +10,20 @@ from torch.utils.checkpoint import checkpoint
 
 from ..emit.to_torch import Network, State
 from .penalties import Outputs
-from .settings import Settings
+from .settings import PRECISIONS, Settings
 
 Rows = Mapping[str, torch.Tensor]
 
 
 def windows(network: Network, rows: Rows, settings: Settings) -> Iterator[tuple[Outputs, float]]:
     """Outputs of each window and its share of all steps; the caller goes back through one before the next is computed."""
-    device = network._anchor.device.type
+    device, precision = network._anchor.device.type, PRECISIONS[settings.precision]
     n_steps = len(next(iter(rows.values())))
     length = settings.truncate or n_steps
     state: State | None = None
     for first in range(0, n_steps, length):
         part = {name: r[first : first + length] for name, r in rows.items()}
-        with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        with torch.autocast(device, precision, enabled=precision is not None):
             if settings.recompute:
                 outputs = recomputed(network, part, settings.recompute)
             else:

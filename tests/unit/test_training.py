@@ -20,7 +20,8 @@ import cortexsnn as cx
 import trains
 from cortexsnn.train import penalties
 from cortexsnn.train.encode import repeated
-from cortexsnn.train.fit import fit, input_name
+from cortexsnn.train.fit import fit, input_name, take_step
+from cortexsnn.train.progress import Progress
 from cortexsnn.train.settings import Settings
 from cortexsnn.train.windows import recomputed
 
@@ -148,11 +149,42 @@ def test_truncated_steps_train_and_differ() -> None:
     assert all(bool(t.isfinite().all()) for t in cut.values())
 
 
-def test_lower_precision_of_products_trains() -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_of_products_trains(precision: str) -> None:
     network = trains.network()
-    history = fit(network, *trains.data(), trains.settings(epochs=6, precision="bfloat16"), 1)
+    history = fit(network, *trains.data(), trains.settings(epochs=6, precision=precision), 1)
     assert network.pathway("image_E1").magnitude.dtype == torch.float32
     assert history.loss[-1] < history.loss[0]
+
+
+def test_the_scale_of_a_loss_is_part_of_a_checkpoint(tmp_path: Path) -> None:
+    """Products in float16; a scale that nobody could have without it, and one so large that the first steps are left out."""
+    settings = trains.settings(epochs=3, precision="float16")
+
+    def ends(scale: float, stop_at: int | None = None, file: Path | None = None) -> Progress:
+        network = trains.network()
+        progress = Progress(network, settings, 1, 120, file, 0)
+        if not progress.restore():
+            progress.begin()
+            progress.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        name, (train, _) = input_name(network), trains.data()
+        rows, labels = repeated(6)(torch.as_tensor(train.images, dtype=torch.float32)), torch.as_tensor(train.labels)
+        for chosen in progress.batches():
+            progress.done(
+                take_step(network, name, rows[:, chosen], labels[chosen], settings, None, progress), len(chosen)
+            )
+            if progress.batch == stop_at:
+                break
+        return progress
+
+    whole = ends(2.0**9)
+    ends(2.0**9, 2, tmp_path / "c")
+    again = ends(1.0, None, tmp_path / "c")
+    assert again.scaler.get_scale() == 2.0**9
+    assert _same(whole.network.state_dict(), again.network.state_dict())
+    start = trains.network().state_dict()
+    assert _same(ends(2.0**100, 2).network.state_dict(), start)
+    assert not _same(whole.network.state_dict(), start)
 
 
 def test_numbers_can_have_a_rate_of_their_own() -> None:
