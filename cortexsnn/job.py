@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from .drive import Drive
 from .errors import NumericalError
 from .lower import Constants
-from .program import PopulationStep, StepProgram
-from .realise import Edges
+from .program import WEIGHT, PopulationStep, RuleStep, StepProgram
+from .realise import Edges, RuleNumbers
 
 SPIKES = "spikes"
 DISTANCE = "distance"
@@ -24,6 +24,7 @@ class Job:
     drive : input -> (trial, step, channel), numbers in coherent units or spikes; all inputs are present
     probes : population -> names to record; "spikes" and "distance" beside states, ports, the output, and sums over them
     cells : population -> name -> int32, cells of those that are not recorded of all
+    rules : plastic pathway -> its numbers
     """
 
     program: StepProgram
@@ -35,6 +36,7 @@ class Job:
     n_trials: int
     n_steps: int
     cells: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    rules: Mapping[str, RuleNumbers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,32 @@ class Events:
 
 @dataclass
 class Traces:
-    """What was recorded. ``spikes``: population -> Events; ``values``: population -> name -> (trial, step, neuron), or (trial, step) for sums."""
+    """What was recorded. ``spikes``: population -> Events; ``values``: population or plastic pathway -> name -> (trial, step, cell), or
+    (trial, step) for sums; ``final``: plastic pathway -> name -> (trial, edge), at the end of the run."""
 
     spikes: dict[str, Events] = field(default_factory=dict)
     values: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    final: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+def in_series(trials: Sequence[Traces]) -> Traces:
+    """Runs of one trial each as the trials of one run."""
+    first = trials[0]
+
+    def joined(kind: str) -> dict[str, dict[str, np.ndarray]]:
+        return {
+            place: {name: np.concatenate([getattr(t, kind)[place][name] for t in trials]) for name in found}
+            for place, found in getattr(first, kind).items()
+        }
+
+    spikes = {}
+    for name in first.spikes:
+        events = [t.spikes[name] for t in trials]
+        numbers = np.repeat(np.arange(len(trials), dtype=np.int32), [len(e) for e in events])
+        spikes[name] = Events(
+            numbers, np.concatenate([e.step for e in events]), np.concatenate([e.neuron for e in events])
+        )
+    return Traces(spikes, joined("values"), joined("final"))
 
 
 def numerical_error(
@@ -86,3 +110,9 @@ def initial_states(job: Job, population: PopulationStep) -> dict[str, np.ndarray
     """Values of all states before the first step, each (neuron,)."""
     given = job.initial[population.name]
     return {name: np.array(given[name]) if name in given else np.zeros(population.size) for name in population.states}
+
+
+def edge_states(edges: Edges, rule: RuleStep, numbers: RuleNumbers) -> dict[str, np.ndarray]:
+    """The weight and the states of plastic edges before the first step, each (edge,)."""
+    n = edges.pre.shape
+    return {WEIGHT: np.array(edges.weight), **{name: np.full(n, numbers.initial.get(name, 0.0)) for name in rule.states}}

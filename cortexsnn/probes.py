@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import InputError, unknown
 from .job import DISTANCE, SPIKES, Job, Traces
-from .program import PopulationStep, StepProgram
+from .program import WEIGHT, PopulationStep, StepProgram
 
 _OVER = re.compile(r"(sum|mean)\((\w+)\)")
 
@@ -33,7 +33,9 @@ def probe_names(population: PopulationStep) -> tuple[str, ...]:
     return (*names, SPIKES, DISTANCE) if population.threshold else tuple(names)
 
 
-def check_probes(program: StepProgram, probes: Mapping[str, object]) -> tuple[dict[str, tuple[str, ...]], Cells]:
+def check_probes(
+    program: StepProgram, probes: Mapping[str, object], n_edges: Mapping[str, int]
+) -> tuple[dict[str, tuple[str, ...]], Cells]:
     """Probes of a user as tuples of known names, and the cells of those that are not of all.
 
     Parameters
@@ -41,7 +43,8 @@ def check_probes(program: StepProgram, probes: Mapping[str, object]) -> tuple[di
     program : StepProgram
     probes : population -> names, or a mapping of names to cells
         A name is "spikes", a variable, or "sum(v)" and "mean(v)" over the population. Cells are a list of indices, a slice, or
-        None for all.
+        None for all. Projections with plasticity have the weight "w" and the states of their rule, and edges in place of cells.
+    n_edges : projection -> number of edges
 
     Raises
     ------
@@ -53,15 +56,19 @@ def check_probes(program: StepProgram, probes: Mapping[str, object]) -> tuple[di
     checked: dict[str, tuple[str, ...]] = {}
     cells: Cells = {}
     for name, wanted in probes.items():
-        if name not in {p.name for p in program.populations}:
-            raise InputError(f"probes: {unknown('population', name, [p.name for p in program.populations])}")
+        rules = {p.name: p.rule for p in program.pathways if p.rule}
+        if name not in {p.name for p in program.populations} and name not in rules:
+            places = [*(p.name for p in program.populations), *rules]
+            raise InputError(f"probes: {unknown('population or plastic projection', name, places)}")
         if not isinstance(wanted, Iterable):
             raise InputError(f"probes.{name}: expected a list of names, got {wanted!r:.60}")
         given = (
             wanted if isinstance(wanted, Mapping) else dict.fromkeys((wanted,) if isinstance(wanted, str) else wanted)
         )
-        population = program.population(name)
-        known = probe_names(population)
+        if name in rules:
+            known, size = (WEIGHT, *rules[name].states), n_edges[name]
+        else:
+            known, size = probe_names(program.population(name)), program.size(name)
         for probe, which in given.items():
             over, variable = split(probe) if isinstance(probe, str) else (None, probe)
             if variable not in known or (over and variable == SPIKES):
@@ -69,7 +76,7 @@ def check_probes(program: StepProgram, probes: Mapping[str, object]) -> tuple[di
                     f"probes.{name}: {unknown('variable', variable, [k for k in known if not over or k != SPIKES])}"
                 )
             if which is not None:
-                cells.setdefault(name, {})[probe] = _cells(f"probes.{name}.{probe}", which, population.size, variable)
+                cells.setdefault(name, {})[probe] = _cells(f"probes.{name}.{probe}", which, size, variable)
         checked[name] = tuple(given)
     return checked, cells
 
@@ -104,7 +111,7 @@ def narrowed(job: Job, traces: Traces) -> Traces:
         }
         for name, probed in job.probes.items()
     }
-    return Traces(traces.spikes, values)
+    return Traces(traces.spikes, values, traces.final)
 
 
 def take(rows: np.ndarray, probe: str, cells: np.ndarray | None) -> np.ndarray:

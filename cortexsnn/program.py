@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from .expression import Statement
+from .expression import Statement, names
 
 HELD_SUFFIX = "_held"
 """Of the propagators of a step in which some variables are held."""
@@ -104,6 +104,50 @@ class PopulationStep:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """A third factor: ``variable`` of the one cell of ``source``, a population or an input."""
+
+    name: str
+    source: str
+    variable: str
+
+
+@dataclass(frozen=True)
+class RuleStep:
+    """How the edges of a pathway change. ``w`` is an edge's magnitude, names ending in ``_pre`` and ``_post`` are those of its ends.
+
+    ``update`` runs for every edge before anything arrives; the others at the end of a step, after ``after_reset``: ``on_pre`` where a spike
+    arrived in it, then ``on_post`` where the target fired, then each of ``every`` (steps, sums over the edges onto a target, statements).
+    """
+
+    states: tuple[str, ...]
+    units: tuple[tuple[str, str], ...]
+    parameters: tuple[str, ...]
+    propagators: tuple[Propagator, ...]
+    hoisted: tuple[Statement, ...]
+    update: tuple[Statement, ...]
+    on_pre: tuple[Statement, ...]
+    on_post: tuple[Statement, ...]
+    sums: tuple[Statement, ...]
+    every: tuple[tuple[int, tuple[Statement, ...]], ...]
+    signals: tuple[Signal, ...]
+
+    @property
+    def blocks(self) -> tuple[tuple[Statement, ...], ...]:
+        """All statements, block by block."""
+        return (self.update, self.on_pre, self.on_post, self.sums, *(block for _, block in self.every))
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Names that the statements read."""
+        return frozenset().union(*(names(s.expression) for block in self.blocks for s in block))
+
+
+WEIGHT = "w"
+"""Name of an edge's magnitude in the statements of a rule."""
+
+
+@dataclass(frozen=True)
 class Delivery:
     """What one edge adds to ``port``: ``sign * weight * scale`` (hoisted, postsynaptic) times ``factor``."""
 
@@ -124,15 +168,16 @@ class Pathway:
     deliveries: tuple[Delivery, ...]
     stage: int | None
     delay: str
+    rule: RuleStep | None = None
 
 
 @dataclass(frozen=True)
 class StepProgram:
     """One network step as data; ``print(program)`` shows it, ``program.hash`` names it.
 
-    A step: pathways with a delay and those from inputs deliver, in the order listed; then stage by stage each population
+    A step: the states of plastic edges advance; pathways with a delay and those from inputs deliver, in the order listed; then stage by stage each population
     runs arrive, reductions, update, output or threshold, delivery of its zero-delay pathways, reset; then after_reset of
-    every population, recording, and emptying of all ports.
+    every population, rules of plastic pathways in the order listed, recording, and emptying of all ports.
     """
 
     name: str
@@ -171,6 +216,13 @@ def _text(program: StepProgram) -> Iterable[str]:
         yield f"  note: {note}"
     for drive in program.inputs:
         yield f"input {drive.name} [{drive.size}] {drive.kind} ({drive.unit})"
+    plastic = [p for p in program.pathways if p.rule]
+    if any(p.rule.update for p in plastic if p.rule):
+        yield "0. states of edges"
+        for pathway in plastic:
+            if pathway.rule and pathway.rule.update:
+                yield f"  {pathway.name}:"
+                yield from _lines(pathway.rule.update)
     yield "1. arrivals, in this order: by pathway, then emission step, presynaptic cell, edge"
     for pathway in program.pathways:
         if pathway.stage is None:
@@ -182,11 +234,15 @@ def _text(program: StepProgram) -> Iterable[str]:
         for pathway in program.pathways:
             if pathway.stage == k:
                 yield from _pathway_text(pathway)
-    yield "3. after_reset of all populations; record; empty all ports"
+    learn = "rules of plastic pathways; " if plastic else ""
+    yield f"3. after_reset of all populations; {learn}record; empty all ports"
     for population in program.in_stage_order:
         if population.after_reset:
             yield f"  {population.name}:"
             yield from _lines(population.after_reset)
+    for pathway in plastic:
+        if pathway.rule:
+            yield from _rule_text(pathway.name, pathway.rule)
 
 
 def _pathway_text(pathway: Pathway) -> Iterable[str]:
@@ -194,6 +250,27 @@ def _pathway_text(pathway: Pathway) -> Iterable[str]:
     for d in pathway.deliveries:
         parts = ["w", d.scale and f"{d.scale}_post", d.factor and f"({d.factor})"]
         yield f"    {d.port} {'+' if d.sign > 0 else '-'}= {' * '.join(p for p in parts if p)}"
+
+
+def _rule_text(name: str, rule: RuleStep) -> Iterable[str]:
+    yield f"  {name}: w and {', '.join(f'{s} ({dict(rule.units)[s]})' for s in rule.states) or 'no states'}, for each edge"
+    for g in rule.propagators:
+        rows = "; ".join(", ".join(row) for row in g.matrix)
+        yield f"    hoisted: P, Q = propagators of ({', '.join(g.states)}) with A = [{rows}]"
+    if rule.hoisted:
+        yield "    hoisted, once per run:"
+        yield from _lines(rule.hoisted, 6)
+    for signal in rule.signals:
+        yield f"    signal {signal.name} = {signal.source}.{signal.variable}"
+    for title, block in (("where a spike arrived", rule.on_pre), ("where the target fired", rule.on_post)):
+        if block:
+            yield f"    {title}:"
+            yield from _lines(block, 6)
+    for total in rule.sums:
+        yield f"    sum over the edges onto a target, before each of what follows:\n      {total}"
+    for steps, block in rule.every:
+        yield f"    every {steps} step{'' if steps == 1 else 's'}:"
+        yield from _lines(block, 6)
 
 
 def _population_text(p: PopulationStep) -> Iterable[str]:

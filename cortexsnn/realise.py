@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,19 @@ from .drive import stream as stream
 from .edges import LARGE
 from .edges import Edges as Edges
 from .errors import InputError, UnitError
+from .model import Model
+from .rule import assemble_rule
 from .spec import Circuit, Projection
 from .units import TIME, expect
 from .values import Number, draw, is_uniform
+
+
+@dataclass(frozen=True)
+class RuleNumbers:
+    """Numbers of a plastic projection: ``constants`` (1,), and what the states of its edges start from."""
+
+    constants: Mapping[str, np.ndarray]
+    initial: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Realisation:
     edges : projection -> Edges
     rates : Poisson input -> spikes per step, (channel,)
     counted : Poisson inputs whose channels stand for many sources
+    rules : plastic projection -> RuleNumbers, its parameters
     """
 
     seed: int
@@ -43,6 +54,7 @@ class Realisation:
     edges: Mapping[str, Edges]
     rates: Mapping[str, np.ndarray]
     counted: frozenset[str]
+    rules: Mapping[str, RuleNumbers] = field(default_factory=dict)
 
     def poisson(self, name: str, trial: int, n_steps: int) -> np.ndarray:
         """Rows of one trial of a Poisson input, (step, channel)."""
@@ -72,12 +84,12 @@ def realise(circuit: Circuit, seed: int = 0) -> Realisation:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed: expected an integer >= 0, got {seed!r:.60}")
     dt = expect(circuit.dt, TIME)
-    parameters, initial = {}, {}
+    parameters, initial, models = {}, {}, {}
     for name, population in circuit.populations.items():
         model = assemble(circuit, population, lambda path, message: None)
         if model is None:
             raise InputError(f"populations.{name}: not valid; call validate(circuit) first")
-        n = population.n
+        n, models[name] = population.n, model
         parameters[name] = {
             key: drawn(value, 1 if is_uniform(value) else n, seed, "parameter", name, key)
             for key, value in model.parameters.items()
@@ -95,7 +107,15 @@ def realise(circuit: Circuit, seed: int = 0) -> Realisation:
         for name, projection in _progress(circuit.projections.items(), large)
     }
     counted = frozenset(name for name, drive in circuit.inputs.items() if drive.sources is not None)
-    return Realisation(int(seed), parameters, initial, edges, rates, counted)
+    rules = {n: _rule(circuit, p, models, dt) for n, p in circuit.projections.items() if p.plasticity is not None}
+    return Realisation(int(seed), parameters, initial, edges, rates, counted, rules)
+
+
+def _rule(circuit: Circuit, projection: Projection, models: Mapping[str, Model], dt: float) -> RuleNumbers:
+    rule = assemble_rule(circuit, projection, models, dt, lambda path, message: None)
+    if rule is None:
+        raise InputError("projections: a plasticity is not valid; call validate(circuit) first")
+    return RuleNumbers({name: np.array([value]) for name, value in rule.parameters.items()}, rule.initial)
 
 
 def drawn(value: Number, n: int, seed: int, *what: str, positive: bool = False) -> np.ndarray:

@@ -21,7 +21,7 @@ from .job import SPIKES as SPIKES
 from .job import Events as Events
 from .job import Job, Traces
 from .probes import split
-from .program import PopulationStep
+from .program import Pathway, PopulationStep, RuleStep
 
 DENSE_LIMIT = 50_000_000
 """Largest number of (trial, step, neuron) entries for which spikes are a dense bool array; beyond, event arrays."""
@@ -62,6 +62,9 @@ def build(
     for population in job.program.in_stage_order:
         if population.name in job.probes:
             nodes[population.name] = _dataset(job, population, traces, shapes.get(population.name))
+    for pathway in job.program.pathways:
+        if pathway.rule:
+            nodes[pathway.name] = _edges_dataset(job, pathway, pathway.rule, traces)
     tree = xr.DataTree.from_dict(nodes)
     tree.attrs.update(
         provenance, program_hash=job.program.hash, dt_ms=job.program.dt, n_trials=job.n_trials, n_steps=job.n_steps,
@@ -96,6 +99,32 @@ def _dataset(job: Job, population: PopulationStep, traces: Traces, shape: tuple[
         "n_steps": job.n_steps,
     }
     return xr.Dataset(data, coords={"time": time}, attrs=attrs)
+
+
+def _edges_dataset(job: Job, pathway: Pathway, rule: RuleStep, traces: Traces) -> xr.Dataset:
+    """Edges of a plastic projection: what was probed, (trial, step, edge), and how they ended, ``final_w`` …, (trial, edge)."""
+    edges, units = job.edges[pathway.name], dict(rule.units)
+    data: dict[str, Any] = {}
+    for probe, values in traces.values.get(pathway.name, {}).items():
+        unit = {"units": units[split(probe)[1]]}
+        chosen = job.cells.get(pathway.name, {}).get(probe)
+        if values.ndim == 2:
+            data[probe] = xr.DataArray(values, dims=("trial", "step"), attrs=unit)
+        elif chosen is None:
+            data[probe] = xr.DataArray(values, dims=("trial", "step", "edge"), attrs=unit)
+        else:
+            axis = f"{probe}_edge"
+            data[probe] = xr.DataArray(values, dims=("trial", "step", axis), coords={axis: chosen}, attrs=unit)
+    for name, values in traces.final[pathway.name].items():
+        data[f"final_{name}"] = xr.DataArray(values, dims=("trial", "edge"), attrs={"units": units[name]})
+    time = xr.DataArray(
+        np.arange(job.n_steps) * job.program.dt, dims="step", attrs={"units": "ms", "long_name": "time"}
+    )
+    coordinates = {"time": time, "pre": ("edge", edges.pre), "post": ("edge", edges.post)}
+    attrs = {
+        "kind": "plastic", "from": pathway.pre, "to": pathway.post, "size": edges.pre.size, "n_trials": job.n_trials, "n_steps": job.n_steps,
+    }  # fmt: skip
+    return xr.Dataset(data, coords=coordinates, attrs=attrs)
 
 
 def _spikes(found: Events, n_trials: int, n_steps: int, size: int) -> dict[str, xr.DataArray]:

@@ -16,7 +16,7 @@ from .drive import Drive
 from .errors import EngineError, InputError, UnitError, unknown
 from .grid import MAX_STEPS, read_steps
 from .job import SPIKES, Job, Traces
-from .lower import constants, lower
+from .lower import constants, lower, rule_numbers
 from .probes import check_probes, narrowed, probe_names, widened
 from .program import StepProgram
 from .realise import Realisation, realise
@@ -192,7 +192,7 @@ def prepare(
             raise InputError(f"inputs.{name}: nobody drives it; {remedy}")
     if probes is None:
         probes = {p.name: [SPIKES] if p.threshold else [p.output.target] for p in program.populations if p.emits}  # type: ignore[union-attr]
-    checked, cells = check_probes(program, probes)
+    checked, cells = check_probes(program, probes, {name: e.pre.size for name, e in realisation.edges.items()})
     return Job(
         program=program,
         constants=constants(program, realisation),
@@ -203,6 +203,7 @@ def prepare(
         n_trials=n_trials,
         n_steps=n_steps,
         cells=cells,
+        rules=rule_numbers(program, realisation),
     )
 
 

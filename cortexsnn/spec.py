@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, 
 
 from .errors import InputError, unknown
 from .neurons import expanded
+from .plasticity import expanded as rule_expanded
 from .structure import Array as Array
 from .structure import Flag, Listed, Real, Scalar, Text, Whole, to_array, to_value, value_kind
 from .structure import Frozen as Frozen
@@ -195,6 +196,35 @@ def _to_connect(raw: Any) -> Any:
     return raw
 
 
+class Bounds(Frozen):
+    """Where a plastic weight stays, a magnitude."""
+
+    min: Scalar | None = None
+    max: Scalar | None = None
+
+
+class Plasticity(Frozen):
+    """How the weights of a projection change while it runs; blocks are Brian2 syntax, ``w`` is the weight of an edge.
+
+    ``equations`` hold for each edge; ``on_pre`` runs where a spike arrives, ``on_post`` where the target fires, ``every`` at the end of
+    each interval. ``signals`` names third factors, ``sums`` is over the edges onto a target. ``wins`` says what holds where the
+    weights are trained by gradient as well.
+    """
+
+    equations: Text = ""
+    on_pre: Text = ""
+    on_post: Text = ""
+    every: Texts = _empty
+    signals: Texts = _empty
+    sums: Texts = _empty
+    bounds: Bounds | None = None
+    method: Literal["exact", "exponential_euler", "euler", "rk2", "rk4"] | None = None
+    parameters: Annotated[Mapping[Text, Scalar], AfterValidator(FrozenDict)] = _empty
+    initial: Annotated[Mapping[Text, Scalar], AfterValidator(FrozenDict)] = _empty
+    wins: Literal["plasticity", "gradient"] | None = None
+    description: Text = ""
+
+
 class Projection(Frozen):
     """Edges from ``pre`` to ``post`` with magnitudes >= 0; the source's transmitter decides the sign."""
 
@@ -207,6 +237,7 @@ class Projection(Frozen):
     delay: Value = "0 ms"
     trainable: Flag = False
     gradient_scale: Real = 1.0
+    plasticity: Annotated[Plasticity, BeforeValidator(rule_expanded)] | None = None
 
 
 class Initialisation(Frozen):
@@ -305,7 +336,7 @@ def _canonical(plain: Any) -> Any:
     return plain
 
 
-_OPTIONAL = ("inputs", "projections", "parameters", "initial", "trainable", "ports", "reductions", "adds")
+_OPTIONAL = ("inputs", "projections", "parameters", "initial", "trainable", "ports", "reductions", "adds", "bounds", "every")
 """Mappings that may be left out of a circuit; a path may lead into them all the same."""
 
 

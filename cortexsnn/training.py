@@ -33,11 +33,13 @@ class TrainableNumber:
 
 @dataclass(frozen=True)
 class TrainableWeight:
-    """How a projection's magnitudes are trained; ``signed`` where the source's transmitter is mixed."""
+    """How a projection's magnitudes are trained; ``signed`` where the source's transmitter is mixed, ``rests`` where plasticity leaves
+    weights alone while gradients are taken."""
 
     trainable: bool
     signed: bool
     gradient_scale: float
+    rests: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,12 @@ def training_of(circuit: Circuit, realisation: Realisation) -> Training:
             numbers.append(TrainableNumber(name, key, is_parameter, value, low, high))
     sources = {**circuit.populations, **circuit.inputs}
     weights = {
-        name: TrainableWeight(p.trainable, sources[endpoint_name(p.pre)].transmitter == "mixed", p.gradient_scale)  # type: ignore[attr-defined]
+        name: TrainableWeight(
+            p.trainable,
+            sources[endpoint_name(p.pre)].transmitter == "mixed",  # type: ignore[attr-defined]
+            p.gradient_scale,
+            p.plasticity is not None and p.plasticity.wins == "gradient",
+        )
         for name, p in circuit.projections.items()
     }
     units = {name: parse_unit(drive.unit).value for name, drive in circuit.inputs.items()}

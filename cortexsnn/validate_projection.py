@@ -12,6 +12,7 @@ from .dimensions import check_dimensions
 from .errors import ExpressionError, UnitError, unknown
 from .grid import MAX_DELAY, check_steps, read_steps
 from .model import Model
+from .rule import Rule, assemble_rule
 from .spec import CONNECT_KINDS, Array, Circuit, Distribution, Input, Population, Port, Projection
 from .units import DIMENSIONLESS, TIME, Dimension, coherent_name, multiply, parse_unit
 from .values import describe_unit, dimension_of, lower_bound, scaled
@@ -64,8 +65,9 @@ class ProjectionCheck:
         self, circuit: Circuit, models: Mapping[str, Model], dt: float, name: str, projection: Projection,
         report: Callable[[str, str], None],
     ) -> None:  # fmt: skip
-        self.circuit, self.models, self.dt, self.projection = circuit, models, dt, projection
+        self.circuit, self.models, self.dt, self.name, self.projection = circuit, models, dt, name, projection
         self.connect = projection.connect
+        self.rule: Rule | None = None
         self.sources: Mapping[str, Population | Input] = {**circuit.populations, **circuit.inputs}
         self.report: Callable[[str, str], None] = lambda field, message: report(f"projections.{name}.{field}", message)
 
@@ -77,6 +79,9 @@ class ProjectionCheck:
         if pre is None or post is None:
             return
         self._check_connect(pre, post)
+        if self.projection.plasticity is not None:
+            self.rule = assemble_rule(self.circuit, self.projection, self.models, self.dt, self.report)
+            self._check_rule_names(pre.name)
         self._check_ports(pre.name, post.name)
         self._check_weight(pre, post)
         if isinstance(self.projection.delay, Array):
@@ -166,6 +171,16 @@ class ProjectionCheck:
             return None, DIMENSIONLESS
         return "1", DIMENSIONLESS
 
+    def _check_rule_names(self, pre: str) -> None:
+        """A projection with a rule is a node of recordings; what an edge sends may read the rule's names beside its source's."""
+        name = self.name
+        if name in self.sources:
+            self.report("plasticity", f"'{name}' is a population or input too, and recordings name both; rename the projection")
+        source = self.models.get(pre)
+        for clash in sorted({*(self.rule.on_edges if self.rule else ())} & {*(source.dimensions if source else ()), "value"}):
+            if self.projection.deliver and any(clash in ex.names(ex.parse(t)) for t in self.projection.deliver.values()):
+                self.report("plasticity", f"'{clash}' is a name of '{pre}' and of the rule, and deliver reads it; rename one")
+
     def _factor_dimension(self, field: str, text: str, pre: str, post: Model) -> Dimension | None:
         """Dimension of a ``deliver`` expression; refuses presynaptic states where their time would be ambiguous."""
         source = self.models.get(pre)
@@ -174,6 +189,8 @@ class ProjectionCheck:
             table.update(source.dimensions)
         elif self.circuit.inputs[pre].kind == "current":
             table["value"] = parse_unit(self.circuit.inputs[pre].unit).dimension
+        if self.rule:
+            table |= self.rule.on_edges
         try:
             tree = ex.accept_number(text)
             dimension = check_dimensions(ex.render(tree), table)

@@ -137,6 +137,13 @@ size_t fill_queue(Pathway& pathway, const std::string& name, int spent, double d
     return n;
 }
 
+// The same number for all of `n` edges.
+inline void fill(const std::string& name, std::vector<double>& to, size_t n) {
+    Numbers<double> file(name, 1);
+    to.assign(n, file.data[0]);
+    file.close_file();
+}
+
 // Cells at the end of edges, which the program writes to.
 inline void load_cells(const std::string& name, std::vector<int32_t>& to, size_t n, int cells) {
     load(name, to);
@@ -362,6 +369,7 @@ struct Job {
     std::vector<Watched> watched;
     std::vector<Probe*> probes;
     std::vector<SpikeProbe*> spike_probes;
+    std::vector<std::pair<const std::vector<double>*, Results*>> finals;   // what is written when the run ends
 
     Job(int number, const std::string& name) : number(number) {
         Numbers<int64_t> times(name, 3);
@@ -413,6 +421,10 @@ struct Job {
     void finish() {
         for (Probe* probe : probes) probe->results.finish();
         for (SpikeProbe* probe : spike_probes) probe->finish();
+        for (auto& [values, results] : finals) {
+            results->append(values->data(), values->size());
+            results->finish();
+        }
     }
 };
 

@@ -14,10 +14,11 @@ import numpy as np
 from ..drive import CHUNK
 from ..job import SPIKES
 from ..probes import split
-from ..program import Pathway, PopulationStep
+from ..program import WEIGHT, Pathway, PopulationStep, RuleStep
 from .to_brian2_names import local
 from .to_brian2_numbers import input_kind, is_direct, sign_in_program, spent
 from .to_brian2_population import EVERY
+from .to_brian2_rule import ARRIVED, edge_variable, used_constants
 
 if TYPE_CHECKING:
     from .to_brian2_network import JobNetwork
@@ -174,13 +175,34 @@ class Compiled:
             f"  {self._array(synapses, 'N')}[0] = int32_t(n);",
             f"  load_cells({file_of_post}, {post}, n, {n_post});",
         ]
-        if any(d.factor for d in pathway.deliveries):
+        if pathway.rule or any(d.factor for d in pathway.deliveries):
             pre, file_of_pre = self._array(synapses, "_synaptic_pre"), self._file(f"{file}.pre")
             self.opening.append(f"  load_cells({file_of_pre}, {pre}, n, {n_pre});")
-        for k, delivery in enumerate(pathway.deliveries):
+        if pathway.rule:
+            self._give_rule(synapses, pathway, pathway.rule, file)
+        for k, delivery in enumerate(() if pathway.rule else pathway.deliveries):
             array, numbers = self._array(synapses, f"w{k}"), self._file(f"{file}.w{k}")
             self.opening.append(f"  load_weights({numbers}, {array}, n, {sign_in_program(delivery)});")
         self.opening.append("}")
+
+    def _give_rule(self, synapses: Any, pathway: Pathway, rule: RuleStep, file: str) -> None:
+        """Lines within the block that has read the edges, ``n`` of them."""
+        arrays = {name: self._array(synapses, edge_variable(name)) for name in (WEIGHT, *rule.states)}
+        self.opening.append(f"  load_weights({self._file(f'{file}.w')}, {arrays[WEIGHT]}, n, 1.0);")
+        for name in rule.states:
+            self.opening.append(f"  fill({self._file(f'{pathway.name}.initial.{name}')}, {arrays[name]}, n);")
+        if rule.on_pre:
+            self.opening.append(f"  {self._array(synapses, edge_variable(ARRIVED))}.assign(n, 0.0);")
+        for name in used_constants(self.job, pathway):
+            array = self._array(synapses, edge_variable(name))
+            self.opening.append(f"  load({self._file(f'{pathway.name}.constant.{name}')}, {array}, 1);")
+        for probe in self.job.probes.get(pathway.name, ()):
+            over, variable = split(probe)
+            made = f"new Probe({arrays[variable]}.data(), n, {self._file(f'{pathway.name}.probe.{probe}')}, {_OVER[over]})"
+            self.opening.append(f"  {self.name}->probes.push_back({made});")
+        for name, array in arrays.items():
+            kept = self._file(f"{file}.final.{name}")
+            self.opening.append(f"  {self.name}->finals.push_back({{&{array}, new Results({kept})}});")
 
     def add_monitors(self, group: Any, population: PopulationStep, probed: tuple[str, ...]) -> None:
         for name in probed:

@@ -51,14 +51,14 @@ def translate(text: str, dt: float, rename: Callable[[str], str] = local) -> str
     return render(_Rename(named).visit(ast.parse(render(parse(text)), mode="eval").body))
 
 
-def block(statements: Iterable[Statement], dt: float) -> str:
+def block(statements: Iterable[Statement], dt: float, rename: Callable[[str], str] = local) -> str:
     """Statements as abstract code, each written as ``n = …`` and then ``x = n``.
 
     Brian2 turns ``x = x + y`` into ``x += y`` and may regroup it; through a fresh temporary it has nothing to regroup.
     """
     lines = []
     for k, (target, text) in enumerate(statements):
-        name, value = local(target), translate(text, dt)
+        name, value = rename(target), translate(text, dt, rename)
         lines += (
             [f"{name} = {value}"]
             if target.startswith("_")

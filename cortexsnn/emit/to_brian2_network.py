@@ -19,6 +19,7 @@ from .to_brian2_functions import functions
 from .to_brian2_names import LOCAL_STEP, local, translate
 from .to_brian2_numbers import edge_groups, emitted_name, shares_weight, value_delays
 from .to_brian2_population import EVERY, PopulationNetwork
+from .to_brian2_rule import PlasticSynapses, edge_variable
 
 _STAGE_SLOTS = ("arrive", "clear", "reduce", "reduced", "update", "threshold", "deliver", "reset")
 
@@ -60,7 +61,8 @@ class Supply(Protocol):
         ...
 
     def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int) -> None:
-        """Edges, weights ``w0``, ``w1`` … and delays of the ``chosen`` edges, all with ``delay`` where they carry values."""
+        """Edges, weights ``w0``, ``w1`` … and delays of the ``chosen`` edges, all with ``delay`` where they carry values; of plastic edges,
+        the states and the constants of their rule."""
         ...
 
     def add_monitors(self, group: Any, population: PopulationStep, probed: tuple[str, ...]) -> None: ...
@@ -69,7 +71,8 @@ class Supply(Protocol):
 def schedule(n_stages: int) -> list[str]:
     """Slots of one step, in order; Brian2's own first slots stay for its inert default objects."""
     stages = [f"stage{s}_{slot}" for s in range(n_stages) for slot in _STAGE_SLOTS]
-    return ["start", "groups", "synapses", "trial", "input", "arrivals", *stages, "finish", "record", "shift", "empty"]
+    before, after = ("trial", "edges", "input", "arrivals"), ("finish", "signals", "learn", "record", "shift", "empty")
+    return ["start", "groups", "synapses", *before, *stages, *after]
 
 
 def network_of(parts: Sequence[JobNetwork], *slots: str) -> Any:
@@ -102,6 +105,9 @@ class JobNetwork:
             PopulationNetwork(self, population).add()
         for pathway in job.program.pathways:
             self._add_pathway(pathway)
+        for pathway in job.program.pathways:
+            if pathway.rule and pathway.rule.signals:
+                PlasticSynapses(self, pathway, pathway.rule).link_signals(self.groups[pathway.post])
 
     def add(self, *objects: Any) -> None:
         self.objects.extend(objects)
@@ -134,16 +140,18 @@ class JobNetwork:
             self._add_synapses(pathway, chosen, delay)
 
     def _add_synapses(self, pathway: Pathway, chosen: Any, delay: int) -> None:
-        lines, model = [], []
+        plastic = PlasticSynapses(self, pathway, pathway.rule) if pathway.rule else None
+        lines, model = (plastic.on_arrival(), plastic.model()) if plastic else ([], [])
         for k, delivery in enumerate(pathway.deliveries):
-            gain = f"w{k}"
+            gain = plastic.gain(delivery) if plastic else f"w{k}"
             if delivery.factor is not None:
                 gain += (
                     f" * ({translate(delivery.factor, self.program.dt, lambda n: self._edge_name(pathway, n, delay))})"
                 )
             lines.append(f"{local(delivery.port)}_post += {gain}")
-            shared = shares_weight(self.job, pathway, delivery)
-            model.append(f"w{k} : 1{' (constant, shared)' if shared else ''}")
+            if not plastic:
+                shared = shares_weight(self.job, pathway, delivery)
+                model.append(f"w{k} : 1{' (constant, shared)' if shared else ''}")
         event = "spike" if pathway.emits == "spikes" else f"late{delay}" if delay else EVERY
         synapses = self.b2.Synapses(
             self.groups[pathway.pre],
@@ -159,10 +167,14 @@ class JobNetwork:
         synapses.go.when = "arrivals" if pathway.stage is None else f"stage{pathway.stage}_deliver"
         synapses.go.order = len(self.objects)  # as declared
         self.add(synapses)
+        if plastic:
+            plastic.add_code(synapses)
 
     def _edge_name(self, pathway: Pathway, name: str, delay: int) -> str:
         """Name seen from an edge: ``x_v_pre``, ``x_v_post``, or the register of a value on its way."""
         post = self.program.population(pathway.post)
+        if pathway.rule and name in {*pathway.rule.states, *pathway.rule.parameters}:
+            return edge_variable(name)
         if name.endswith("_post") and name[: -len("_post")] in {*post.states, *post.parameters}:
             return f"{local(name[: -len('_post')])}_post"
         if delay and name == emitted_name(self.program, pathway.pre):

@@ -15,8 +15,10 @@ from ..drive import Drive, PoissonDrive
 from ..expression import names
 from ..job import SPIKES, Job, initial_states
 from ..lower import effective_weight
-from ..program import Delivery, Pathway, PopulationStep, StepProgram
+from ..program import Delivery, Pathway, PopulationStep, RuleStep, StepProgram
 from ..realise import Edges
+from .to_brian2_rule import ends_read
+from .to_brian2_rule import used_constants as used_rule_constants
 
 
 def gap(job: Job) -> int:
@@ -45,6 +47,7 @@ def used_constants(job: Job, p: PopulationStep) -> dict[str, np.ndarray]:
         read = set().union(*(names(d.factor) for d in pathway.deliveries if d.factor))
         used |= read if pathway.pre == p.name else set()
         used |= {n.removesuffix("_post") for n in read if n.endswith("_post")} if pathway.post == p.name else set()
+    used |= ends_read(job.program, p.name)
     return {name: value for name, value in job.constants[p.name].items() if name in used and name not in p.states}
 
 
@@ -86,7 +89,7 @@ def _weights_for_program(job: Job, pathway: Pathway) -> list[np.ndarray]:
 
 def is_direct(job: Job, pathway: Pathway) -> bool:
     """Whether values of an input reach a port as they are, so that a plain loop over the edges delivers them."""
-    plain = pathway.emits == "values" and all(d.factor == "value" for d in pathway.deliveries)
+    plain = pathway.rule is None and pathway.emits == "values" and all(d.factor == "value" for d in pathway.deliveries)
     return plain and pathway.pre in job.drive and not job.edges[pathway.name].delay.any()
 
 
@@ -132,6 +135,18 @@ def _numbers(job: Job) -> Iterator[tuple[str, np.ndarray]]:
                 yield f"{population.name}.probe.{name}.cells", np.zeros(0, np.int32) if cells is None else cells
     for pathway in job.program.pathways:
         yield from _edge_numbers(job, pathway)
+        if pathway.rule:
+            yield from _rule_numbers(job, pathway, pathway.rule)
+
+
+def _rule_numbers(job: Job, pathway: Pathway, rule: RuleStep) -> Iterator[tuple[str, np.ndarray]]:
+    for name, value in used_rule_constants(job, pathway).items():
+        yield f"{pathway.name}.constant.{name}", value
+    for name in rule.states:
+        yield f"{pathway.name}.initial.{name}", np.array([job.rules[pathway.name].initial.get(name, 0.0)])
+    for name in job.probes.get(pathway.name, ()):
+        edges = job.cells.get(pathway.name, {}).get(name)
+        yield f"{pathway.name}.probe.{name}.cells", np.zeros(0, np.int32) if edges is None else edges
 
 
 def _edge_numbers(job: Job, pathway: Pathway) -> Iterator[tuple[str, np.ndarray]]:
@@ -140,8 +155,11 @@ def _edge_numbers(job: Job, pathway: Pathway) -> Iterator[tuple[str, np.ndarray]
         name = f"{pathway.name}.{delay}"
         yield f"{name}.pre", edges.pre[chosen]
         yield f"{name}.post", edges.post[chosen]
-        for k, weight in enumerate(_weights_for_program(job, pathway)):
-            yield f"{name}.w{k}", weight if weight.size == 1 else weight[chosen]
+        if pathway.rule:
+            yield f"{name}.w", edges.weight[chosen]
+        else:
+            for k, weight in enumerate(_weights_for_program(job, pathway)):
+                yield f"{name}.w{k}", weight if weight.size == 1 else weight[chosen]
         if pathway.emits == "spikes":
             yield f"{name}.delay", edges.delay
         elif not is_direct(job, pathway):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..job import SPIKES, Events, Job, Traces, numerical_error
+from ..job import SPIKES, Events, Job, Traces, edge_states, numerical_error
 from ..lower import effective_weight
-from ..program import Pathway, PopulationStep
+from ..program import WEIGHT, Pathway, PopulationStep, RuleStep
 from .to_brian2_names import LOCAL_STEP, local
 from .to_brian2_numbers import gap, waiting
 from .to_brian2_population import EVERY
+from .to_brian2_rule import edge_variable, used_constants
 
 if TYPE_CHECKING:
     from .to_brian2_network import JobNetwork
@@ -31,6 +32,8 @@ class Plain:
         self.total_steps = self.period * self.job.n_trials
         self.spike_monitors: dict[str, Any] = {}
         self.state_monitors: dict[str, Any] = {}
+        self.plastic: dict[str, list[tuple[Any, Any]]] = {}
+        self.edge_monitors: dict[str, list[tuple[Any, Any]]] = {}
 
     def _timed(self, rows: np.ndarray, name: str) -> Any:
         return self.b2.TimedArray(rows, dt=self.network.clock.dt, name=f"{self.network.prefix}{name}")
@@ -110,13 +113,31 @@ class Plain:
     def connect(self, synapses: Any, pathway: Pathway, chosen: Any, delay: int) -> None:
         edges = self.job.edges[pathway.name]
         synapses.connect(i=edges.pre[chosen], j=edges.post[chosen])
-        for k, delivery in enumerate(pathway.deliveries):
+        if pathway.rule:
+            self._give_rule(synapses, pathway, pathway.rule, chosen)
+        for k, delivery in enumerate(() if pathway.rule else pathway.deliveries):
             weight = effective_weight(edges, delivery, self.job.constants[pathway.post])
             setattr(synapses, f"w{k}", float(weight[0]) if weight.size == 1 else weight[chosen])
         steps = waiting(self.job, pathway)
         if steps.any():
             times = (steps * self.job.program.dt) * self.b2.ms
             synapses.go.delay = times if times.size > 1 else times[0]
+
+    def _give_rule(self, synapses: Any, pathway: Pathway, rule: RuleStep, chosen: Any) -> None:
+        states = edge_states(self.job.edges[pathway.name], rule, self.job.rules[pathway.name])
+        for name, values in states.items():
+            setattr(synapses, edge_variable(name), values[chosen])
+        for name, value in used_constants(self.job, pathway).items():
+            setattr(synapses, edge_variable(name), float(value[0]))
+        self.plastic.setdefault(pathway.name, []).append((synapses, chosen))
+        probed = self.job.probes.get(pathway.name, ())
+        if probed:
+            monitor = self.b2.StateMonitor(
+                synapses, [edge_variable(n) for n in probed], record=True, when="record", clock=self.network.clock,
+                name=f"{synapses.name}_states",
+            )  # fmt: skip
+            self.edge_monitors.setdefault(pathway.name, []).append((monitor, chosen))
+            self.network.add(monitor)
 
     def add_monitors(self, group: Any, population: PopulationStep, probed: tuple[str, ...]) -> None:
         network, name = self.network, population.name
@@ -163,7 +184,19 @@ class Plain:
                 if variable != SPIKES:
                     rows = np.asarray(getattr(monitor, local(variable))).T
                     values[name][variable] = in_trials(rows, self.job)
-        return Traces(spikes, values)
+        final = {}
+        for pathway in self.job.program.pathways:
+            if pathway.rule:
+                n = self.job.edges[pathway.name].pre.size
+                final[pathway.name] = {key: np.empty((1, n)) for key in (WEIGHT, *pathway.rule.states)}
+                for synapses, chosen in self.plastic.get(pathway.name, ()):
+                    for key, rows in final[pathway.name].items():
+                        rows[0, chosen] = np.asarray(getattr(synapses, edge_variable(key)))
+                for variable in self.job.probes.get(pathway.name, ()):
+                    rows = values[pathway.name][variable] = np.empty((1, self.job.n_steps, n))
+                    for monitor, chosen in self.edge_monitors.get(pathway.name, ()):
+                        rows[0][:, chosen] = np.asarray(getattr(monitor, edge_variable(variable))).T
+        return Traces(spikes, values, final)
 
 
 def events_of(seconds: np.ndarray, neuron: np.ndarray, dt: float, period: int) -> Events:

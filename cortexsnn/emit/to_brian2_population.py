@@ -11,6 +11,7 @@ from ..job import DISTANCE, initial_states
 from ..program import PopulationStep, StepProgram
 from .to_brian2_names import LOCAL_STEP, block, local, translate
 from .to_brian2_numbers import used_constants
+from .to_brian2_rule import fires_for, target_lines
 
 if TYPE_CHECKING:
     from .to_brian2_network import JobNetwork
@@ -28,6 +29,7 @@ class PopulationNetwork:
         self.stage = f"stage{parent.stage_of[population.name]}"
         self.probed = self.job.probes.get(population.name, ())
         self.uses_spiked = any("spiked" in names(s.expression) for s in population.after_reset)
+        self.uses_spiked |= fires_for(self.program, population.name)
         self.initial = initial_states(self.job, population)
         self.constants = used_constants(self.job, population)
         self.early = self._emptied_early()
@@ -79,6 +81,7 @@ class PopulationNetwork:
             lines.append(f"{local('spiked')} : 1")
         if DISTANCE in self.probed:
             lines.append(f"{local(DISTANCE)} : 1")
+        lines += target_lines(self.program, p.name)
         for reduction in p.reductions:
             name = reduction.name  # synapses cannot read a linked variable, so the update copies it
             lines += [f"{local(name)} : 1", f"{local(name, 'cell')} : 1 (linked)", f"{local(name, 'term')} : 1"]

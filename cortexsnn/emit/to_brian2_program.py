@@ -21,11 +21,12 @@ from tqdm import tqdm
 from ..errors import EngineError
 from ..job import SPIKES, Events, Job, Traces, numerical_error
 from ..probes import split
+from ..program import WEIGHT, Pathway, RuleStep
 from .compilers import Compiler, largest_first, processor
 from .program_cache import ProgramCache
 from .to_brian2_compiled import Compiled, sources
 from .to_brian2_network import JobNetwork, network_of
-from .to_brian2_numbers import numbers, structure
+from .to_brian2_numbers import edge_groups, numbers, structure
 from .to_brian2_session import brian_session
 
 EXACT_FLAGS = (
@@ -244,6 +245,18 @@ def _traces(results: Path, number: int, job: Job) -> Traces:
                 values = _read(results / f"j{number}.{name}.probe.{probe}", np.float64)
                 shape = (job.n_trials, job.n_steps)
                 found.values[name][probe] = values.reshape(shape if split(probe)[0] else (*shape, -1))
+    for pathway in job.program.pathways:
+        if pathway.rule:
+            found.final[pathway.name] = _final(results, number, job, pathway, pathway.rule)
+    return found
+
+
+def _final(results: Path, number: int, job: Job, pathway: Pathway, rule: RuleStep) -> dict[str, np.ndarray]:
+    """Plastic edges at the end of the run, (trial, edge)."""
+    found = {name: np.empty((1, job.edges[pathway.name].pre.size)) for name in (WEIGHT, *rule.states)}
+    for delay, chosen in edge_groups(job, pathway):
+        for name, values in found.items():
+            values[0, chosen] = _read(results / f"j{number}.{pathway.name}.{delay}.final.{name}", np.float64)
     return found
 
 

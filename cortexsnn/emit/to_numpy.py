@@ -6,6 +6,7 @@ It shares no code path with the other engines beyond the program itself, so it s
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..job import DISTANCE, SPIKES, Events, Job, Traces, initial_states, numeric
 from ..lower import NUMPY, effective_weight
 from ..probes import split, take
 from ..program import Pathway, PopulationStep, ReductionStep
+from .to_numpy_rule import PlasticEdges
 
 Env = dict[str, Any]
 Compiled = tuple[str, Callable[[Env], Any]]
@@ -61,10 +63,15 @@ def _run_trial(
     program = job.program
     env = {p.name: _fresh_environment(job, p) for p in program.populations}
     emitted: Emitted = {name: {} for name in (*env, *job.drive)}
+    plastic = [p.plastic for p in pathways if p.plastic]
+    for edges in plastic:
+        edges.begin()
     longest = {name: max((p.longest for p in pathways if p.pathway.pre == name), default=0) for name in emitted}
     for k in range(job.n_steps):
         for name, rows in job.drive.items():
             emitted[name][k] = Sent(rows[trial, k], np.flatnonzero(rows[trial, k]))
+        for edges in plastic:
+            edges.advance(env, k * program.dt)
         for pathway in pathways:
             if pathway.pathway.stage is None:
                 pathway.deliver(k, env, emitted)
@@ -81,11 +88,16 @@ def _run_trial(
                 populations[name].reset(env[name])
         for name, population in populations.items():
             population.after_reset(env[name])
+        for edges in plastic:
+            edges.learn(k, env, {name: emitted[name][k].row for name in job.drive}, env[edges.pathway.post].get(SPIKES))
+            recorder.record(trial, k, edges.pathway.name, edges.env)
+        for name, population in populations.items():
             recorder.record(trial, k, name, env[name])
             population.empty_ports(env[name])
             _check_finite(job, name, k, env[name])
         for name, sent in emitted.items():
             sent.pop(k - longest[name], None)
+    recorder.end(plastic)
 
 
 def _fresh_environment(job: Job, population: PopulationStep) -> Env:
@@ -164,10 +176,13 @@ class _Pathway:
         n_pre = program.size(pathway.pre)
         self.output = source.output.target if source and source.output else ""
         edges = job.edges[pathway.name]
+        self.plastic = PlasticEdges(pathway, pathway.rule, job) if pathway.rule else None
         delay = np.broadcast_to(edges.delay, edges.pre.shape)
         self.longest = edges.max_delay
+        # Of plastic edges, what their magnitudes are multiplied with.
+        given = replace(edges, values=np.ones(1), index=None) if pathway.rule else edges
         weights = [
-            np.broadcast_to(effective_weight(edges, d, job.constants[pathway.post]), edges.pre.shape)
+            np.broadcast_to(effective_weight(given, d, job.constants[pathway.post]), edges.pre.shape)
             for d in pathway.deliveries
         ]
         order = np.argsort(edges.pre, kind="stable")
@@ -175,24 +190,29 @@ class _Pathway:
         for d in np.unique(delay)[::-1]:
             chosen = order[delay[order] == d]
             first = np.searchsorted(edges.pre[chosen], np.arange(n_pre + 1))
-            self.groups.append((int(d), first, edges.pre[chosen], edges.post[chosen], [w[chosen] for w in weights]))
+            self.groups.append((int(d), first, chosen, edges.pre[chosen], edges.post[chosen], [w[chosen] for w in weights]))
         self.factors = [compile_tree(d.factor, NUMPY) if d.factor else None for d in pathway.deliveries]
 
     def deliver(self, k: int, env: dict[str, Env], emitted: Emitted) -> None:
         spiking = self.pathway.emits == "spikes"
-        for delay, first, pre, post, weights in self.groups:
+        for delay, first, edges, pre, post, weights in self.groups:
             sent = emitted[self.pathway.pre].get(k - delay)
             if sent is None or (spiking and not sent.cells.size):
                 continue
             if spiking:
                 chosen = np.concatenate([np.arange(first[c], first[c + 1]) for c in sent.cells])
-                pre, post, weights = pre[chosen], post[chosen], [w[chosen] for w in weights]
+                edges, pre, post, weights = edges[chosen], pre[chosen], post[chosen], [w[chosen] for w in weights]
+            if self.plastic:
+                self.plastic.arrived[edges] = True
+                weights = [self.plastic.weight[edges] * scale for scale in weights]
             for delivery, factor, weight in zip(self.pathway.deliveries, self.factors, weights, strict=True):
-                gain = weight if factor is None else weight * factor(self._edge_values(env, sent.row, pre, post))
+                gain = weight if factor is None else weight * factor(self._edge_values(env, sent.row, edges, pre, post))
                 np.add.at(env[self.pathway.post][delivery.port], post, gain)
 
-    def _edge_values(self, env: dict[str, Env], row: np.ndarray, pre: np.ndarray, post: np.ndarray) -> Env:
-        """Names of a factor, one value per edge: the source's, its emitted value, and the target's with _post."""
+    def _edge_values(
+        self, env: dict[str, Env], row: np.ndarray, edges: np.ndarray, pre: np.ndarray, post: np.ndarray
+    ) -> Env:
+        """Names of a factor, one value per edge: the source's, its emitted value, the target's with _post, the edge's own."""
         values: Env = {"value": row[pre]}
         for name, value in env.get(self.pathway.pre, {}).items():
             values[name] = value[pre] if np.size(value) > 1 else value
@@ -200,6 +220,10 @@ class _Pathway:
             values[f"{name}_post"] = value[post] if np.size(value) > 1 else value
         if self.pathway.emits == "values" and self.pathway.pre in env:
             values[self.output] = row[pre]
+        if self.plastic:
+            own = (*self.plastic.rule.states, *self.plastic.rule.parameters)
+            found = {name: self.plastic.env[name] for name in own}
+            values |= {name: value[edges] if value.size > 1 else value for name, value in found.items()}
         return values
 
 
@@ -208,6 +232,8 @@ class _Recorder:
         self.job = job
         shape = (job.n_trials, job.n_steps)
         sizes = {p.name: p.size for p in job.program.populations}
+        sizes |= {name: job.edges[name].pre.size for name in job.rules}
+        self.final: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in job.rules}
         self.values = {
             pop: {
                 name: np.empty((*shape, *take(np.zeros(sizes[pop]), name, self._cells(pop, name)).shape))
@@ -229,6 +255,11 @@ class _Recorder:
         if population in self.spikes and env[SPIKES].any():
             self.spikes[population].append((trial, k, np.flatnonzero(env[SPIKES])))
 
+    def end(self, plastic: list[PlasticEdges]) -> None:
+        """A trial is over."""
+        for edges in plastic:
+            self.final[edges.pathway.name].append(edges.final())
+
     def traces(self) -> Traces:
         spikes = {}
         for name, found in self.spikes.items():
@@ -238,7 +269,11 @@ class _Recorder:
                 np.repeat(np.array([k for _, k, _ in found], dtype=np.int32), counts),
                 np.concatenate([n for _, _, n in found]).astype(np.int32) if found else np.zeros(0, np.int32),
             )
-        return Traces(spikes, self.values)
+        final = {
+            name: {key: np.stack([trial[key] for trial in trials]) for key in trials[0]}
+            for name, trials in self.final.items()
+        }
+        return Traces(spikes, self.values, final)
 
 
 def _check_finite(job: Job, name: str, k: int, env: Env) -> None:

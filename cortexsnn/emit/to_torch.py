@@ -17,7 +17,8 @@ import torch
 from ..errors import EngineError, InputError, unknown
 from ..fused.edges import edge_sums
 from ..job import SPIKES, numerical_error
-from ..program import PopulationStep, StepProgram
+from ..lower import rule_numbers
+from ..program import WEIGHT, PopulationStep, StepProgram
 from ..realise import Realisation
 from ..training import TrainableWeight, Training
 from ..wiring import components
@@ -25,8 +26,9 @@ from .surrogate import surrogate
 from .to_torch_constants import Constants
 from .to_torch_fused import FusedComponents
 from .to_torch_numbers import capturing, check_rows, clamp, real_rows
-from .to_torch_pathway import PathwayModule
+from .to_torch_pathway import Group, PathwayModule
 from .to_torch_population import Env, PopulationDynamics
+from .to_torch_rule import ARRIVED, PlasticRule
 
 Rows = torch.Tensor
 """What a source emitted: (step, trial, neuron)."""
@@ -34,16 +36,22 @@ Rows = torch.Tensor
 
 @dataclass
 class State:
-    """Where a run stopped: states (trial, neuron), the last emitted rows of every source, steps done."""
+    """Where a run stopped: states (trial, neuron), the last emitted rows of every source, steps done; of plastic projections the weights
+    ``w`` and states of edges, (trial, edge)."""
 
     states: dict[str, dict[str, torch.Tensor]]
     emitted: dict[str, torch.Tensor]
     step: int = 0
+    edges: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def detach(self) -> State:
         """The same numbers, from which no gradient goes back."""
-        states = {p: {n: v.detach() for n, v in found.items()} for p, found in self.states.items()}
-        return State(states, {n: rows.detach() for n, rows in self.emitted.items()}, self.step)
+
+        def without(values: dict[str, dict[str, torch.Tensor]]) -> dict[str, dict[str, torch.Tensor]]:
+            return {p: {n: v.detach() for n, v in found.items()} for p, found in values.items()}
+
+        emitted = {n: rows.detach() for n, rows in self.emitted.items()}
+        return State(without(self.states), emitted, self.step, without(self.edges))
 
 
 @dataclass
@@ -63,6 +71,7 @@ class _Run:
     matrices: dict[tuple[str, int, int], torch.Tensor] = field(default_factory=dict)
     ordered: dict[tuple[str, int, int], torch.Tensor] = field(default_factory=dict)
     spiking: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
+    edges: dict[str, Env] = field(default_factory=dict)
 
     def cells(self, source: str, row: int) -> list[list[int]]:
         """Cells that spiked in a row, for each trial; looked up once however many delays read the row."""
@@ -92,7 +101,7 @@ class Network(torch.nn.Module):
         ``"population:port"`` -> module applied to what arrives there, (step * trial, neuron), before the population's update;
         see ``cortexsnn.train.normalise``.
     probes : dict
-        population -> further names to return (states, "distance"); empty by default.
+        population -> further names to return (states, "distance"), plastic projection -> names ("w", states); empty by default.
     """
 
     _anchor: torch.Tensor
@@ -113,10 +122,12 @@ class Network(torch.nn.Module):
             {n.key: torch.nn.Parameter(torch.tensor(n.value, dtype=dtype)) for n in training.numbers}
         )
         self.pathways = torch.nn.ModuleDict()
+        numbers = rule_numbers(program, realisation)
         for p in program.pathways:
             how = training.weights.get(p.name, TrainableWeight(False, False, 1.0))
+            rule = PlasticRule(p, p.rule, numbers[p.name], dtype, how.rests) if p.rule else None
             self.pathways[p.name] = PathwayModule(
-                p, program, realisation.edges[p.name], dtype, how.trainable, how.signed, how.gradient_scale
+                p, program, realisation.edges[p.name], dtype, how.trainable, how.signed, how.gradient_scale, rule
             )
         self.normalisation = torch.nn.ModuleDict()
         self.overrides: dict[str, dict[str, np.ndarray]] = {}
@@ -137,6 +148,11 @@ class Network(torch.nn.Module):
                 found.append(ends)
             if self.pathway(p.name).reads_state:
                 found.append(ends[::-1])
+            if p.rule:  # goes step by step, beside whatever its rule reads
+                beside = [s.source for s in p.rule.signals]
+                beside += [p.pre] if any(n.endswith("_pre") for n in p.rule.reads) else []
+                for source in (p.post, *(n for n in beside if n in self.dynamics)):
+                    found += [(source, p.post), (p.post, source)]
         return found
 
     # -- public ---------------------------------------------------------------------------------------------------
@@ -278,6 +294,12 @@ class Network(torch.nn.Module):
             for k, delivery in enumerate(pathway.deliveries):
                 weight = self.pathway(pathway.name).effective(delivery, constants[pathway.post])
                 run.weights[pathway.name, k] = weight
+            rule = self.pathway(pathway.name).rule
+            if rule:
+                magnitude = self.pathway(pathway.name).magnitude
+                edges = state.edges[pathway.name] if state else rule.begin(magnitude, n_trials)
+                run.edges[pathway.name] = edges | rule.constants(self._anchor)
+                run.recorded[pathway.name] = {name: [] for name in self.probes.get(pathway.name, ())}
         return run
 
     def _initial(self, p: PopulationStep, n_trials: int) -> dict[str, torch.Tensor]:
@@ -321,7 +343,10 @@ class Network(torch.nn.Module):
             if depth:
                 emitted[source] = (torch.stack(rows) if isinstance(rows, list) else rows)[-depth:]
         states = {p.name: {n: run.env[p.name][n] for n in p.states} for p in self.program.populations}
-        return State(states, emitted, run.start + run.n_steps)
+        edges = {
+            p.name: {n: run.edges[p.name][n] for n in (WEIGHT, *p.rule.states)} for p in self.program.pathways if p.rule
+        }
+        return State(states, emitted, run.start + run.n_steps, edges)
 
     # -- trained numbers ------------------------------------------------------------------------------------------
 
@@ -392,9 +417,12 @@ class Network(torch.nn.Module):
         for p in steps:
             run.rows[p.name] = list(self._with_history(run, p.name, self._anchor.new_zeros(0, run.n_trials, p.size)))
         fused = self.kernels.steps(run, members)
+        plastic = [self.pathway(p.name) for p in self.program.pathways if p.rule and p.post in members]  # as declared
         for i in range(run.n_steps):
             for p in steps:
                 run.env[p.name].update({port: self._anchor.new_zeros(run.n_trials, p.size) for port in p.ports})
+            for module in plastic:
+                self._advance_edges(run, module, i)
             self._deliver(run, modules, None, i)
             for s, stage in enumerate(self.program.stages):
                 present = [p for p in steps if p.name in stage]
@@ -410,6 +438,44 @@ class Network(torch.nn.Module):
             for p in steps:
                 if p.name not in fused:
                     self._finish(run, p, i)
+            for module in plastic:
+                self._learn(run, module, i)
+
+    # -- plastic edges --------------------------------------------------------------------------------------------
+
+    def _ends(self, run: _Run, module: PathwayModule, i: int | None) -> dict[str, Any]:
+        """What a rule reads beside its edges; inputs and third factors at the end of step ``i``."""
+        rule, p = module.rule, module.pathway
+        assert rule is not None
+        assert module.all_pre is not None
+
+        def value(source: str) -> torch.Tensor:
+            row: torch.Tensor = run.rows[source][self.longest(source) + (i or 0)]
+            return row
+
+        names = {"pre": run.env.get(p.pre, {}), "post": run.env[p.post]}
+        if p.pre not in run.env and i is not None and "value_pre" in rule.rule.reads:
+            names["pre"] = {"value": value(p.pre)}
+        found = rule.ends(names, {"pre": module.all_pre, "post": module.all_post})
+        if i is not None:
+            for s in rule.rule.signals:
+                found[s.name] = run.env[s.source][s.variable] if s.source in run.env else value(s.source)
+        return found
+
+    def _advance_edges(self, run: _Run, module: PathwayModule, i: int) -> None:
+        assert module.rule is not None
+        t = (run.start + i) * self.program.dt
+        module.rule.advance(run.edges[module.pathway.name], self._ends(run, module, None), t)
+
+    def _learn(self, run: _Run, module: PathwayModule, i: int) -> None:
+        p, env = module.pathway, run.edges[module.pathway.name]
+        assert module.rule is not None
+        fired = run.rows[p.post][-1] > 0 if self.program.population(p.post).threshold else None
+        module.rule.learn(
+            env, self._ends(run, module, i), fired, module.all_post, run.start + i, self.program.size(p.post)
+        )
+        for name, found in run.recorded[p.name].items():
+            found.append(env[name])
 
     def _into(self, members: tuple[str, ...]) -> list[PathwayModule]:
         """Pathways into a component in order of arrival: before the stages as declared, then stage by stage."""
@@ -433,6 +499,9 @@ class Network(torch.nn.Module):
                 if cells is not None and not any(cells):
                     continue
                 rows = run.rows[p.pre][row]
+                if module.rule:
+                    self._deliver_plastic(run, module, g, group, rows)
+                    continue
                 for k, delivery in enumerate(p.deliveries):
                     per_edge = (
                         module.per_edge(k, group, rows, source, target)
@@ -441,6 +510,18 @@ class Network(torch.nn.Module):
                     )
                     sent = module.sent(k, rows, source)
                     target[delivery.port] = self._add(run, module, k, g, target[delivery.port], sent, per_edge, cells)
+
+    def _deliver_plastic(self, run: _Run, module: PathwayModule, g: int, group: Group, rows: torch.Tensor) -> None:
+        """One group's contribution where every trial has weights of its own, edge after edge."""
+        p, env = module.pathway, run.edges[module.pathway.name]
+        target = run.env[p.post]
+        if p.emits == "spikes":
+            env[ARRIVED][:, group.chosen] |= rows[:, group.pre] > 0
+        for k, delivery in enumerate(p.deliveries):
+            carried = module.per_edge(k, group, rows, run.env.get(p.pre, {}), target, env)
+            gain = carried * (env[WEIGHT] * run.weights[p.name, k])[:, group.chosen]
+            port = target[delivery.port]
+            target[delivery.port] = port.t().contiguous().index_add(0, group.post, gain.t()).t()
 
     def _shifted(self, run: _Run, module: PathwayModule, rows: Any, delay: int) -> torch.Tensor:
         """Rows as they arrive ``delay`` steps later, for all steps of the run."""

@@ -45,6 +45,9 @@ class FusedComponents:
     def _why_not(self, members: tuple[str, ...]) -> str | None:
         network = self.network
         pathways = tuple(m.pathway for m in network._into(members))
+        plastic = next((p.name for p in pathways if p.rule), None)
+        if plastic:
+            return f"projections.{plastic}: plastic edges go step by step"
         reason = why_not(network.program, members, pathways)
         match network._anchor.device.type:
             case "cpu":

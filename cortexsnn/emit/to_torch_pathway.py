@@ -15,6 +15,7 @@ from ..program import Delivery, Pathway, StepProgram
 from ..realise import Edges as RealisedEdges
 from .surrogate import ScaleGradient
 from .to_torch_library import torch_library
+from .to_torch_rule import PlasticRule
 
 DENSE_SHARE = 0.05
 """Least share of possible edges for which a dense product is used."""
@@ -112,12 +113,14 @@ class PathwayModule(torch.nn.Module):
     magnitude: torch.Tensor
     index: torch.Tensor | None
     all_post: torch.Tensor
+    all_pre: torch.Tensor | None
 
     def __init__(
         self, pathway: Pathway, program: StepProgram, edges: RealisedEdges, dtype: torch.dtype, trainable: bool, signed: bool,
-        gradient_scale: float,
+        gradient_scale: float, rule: PlasticRule | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.rule = rule
         self.pathway, self.trainable, self.signed, self.gradient_scale = pathway, trainable, signed, gradient_scale
         n_pre, n_post = program.size(pathway.pre), program.size(pathway.post)
         magnitude = torch.tensor(edges.values if edges.index is not None else edges.weight, dtype=dtype)
@@ -128,6 +131,8 @@ class PathwayModule(torch.nn.Module):
         index = None if edges.index is None else torch.from_numpy(np.ascontiguousarray(edges.index))
         self.register_buffer("index", index, persistent=False)
         self.register_buffer("all_post", torch.from_numpy(edges.post.astype(np.int64)), persistent=False)
+        all_pre = torch.from_numpy(edges.pre.astype(np.int64)) if rule else None
+        self.register_buffer("all_pre", all_pre, persistent=False)
         order = np.argsort(edges.pre, kind="stable")
         delay = np.broadcast_to(edges.delay, edges.pre.shape)[order]
         self.groups = torch.nn.ModuleList(
@@ -146,8 +151,8 @@ class PathwayModule(torch.nn.Module):
         self.emitted_name = source.output.target if source and source.output else "value"
 
     def effective(self, delivery: Delivery, constants: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Signed weight of every edge for one port, (edge,)."""
-        weight = self.magnitude
+        """Signed weight of every edge for one port, (edge,); where a rule moves magnitudes, what they are multiplied with."""
+        weight = self.magnitude.new_ones(1) if self.rule else self.magnitude
         if self.gradient_scale != 1.0 and torch.is_grad_enabled():
             weight = ScaleGradient.apply(weight, self.gradient_scale)
         if self.index is not None:
@@ -169,11 +174,13 @@ class PathwayModule(torch.nn.Module):
         return rows * gain if self.pathway.emits == "spikes" else gain.expand(rows.shape)
 
     def per_edge(
-        self, k: int, group: Group, rows: torch.Tensor, source: Mapping[str, Any], target: Mapping[str, Any]
-    ) -> torch.Tensor:
-        """What each edge carries, before its weight, where the factor reads postsynaptic values: (row, edge)."""
+        self, k: int, group: Group, rows: torch.Tensor, source: Mapping[str, Any], target: Mapping[str, Any],
+        own: Mapping[str, Any] | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """What each edge carries, before its weight, from values of both ends and its ``own``: (row, edge)."""
         factor = self.factors[k]
-        assert factor is not None
+        if factor is None:
+            return rows[..., group.pre]
 
         def at(value: Any, index: torch.Tensor) -> Any:
             return value[..., index] if isinstance(value, torch.Tensor) and value.shape[-1:].numel() > 1 else value
@@ -182,5 +189,6 @@ class PathwayModule(torch.nn.Module):
         if self.pathway.emits == "values":
             values[self.emitted_name] = rows[..., group.pre]
         values.update({n: at(target[plain], group.post) for n, plain in self.post_names.items() if plain in target})
+        values.update({n: at(v, group.chosen) for n, v in (own or {}).items()})
         gain = torch.as_tensor(factor(values)).expand(rows.shape[:-1] + group.pre.shape)
         return rows[..., group.pre] * gain if self.pathway.emits == "spikes" else gain

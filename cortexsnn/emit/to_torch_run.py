@@ -27,13 +27,15 @@ def run(job: Job, dtype: str = "float64") -> Traces:
         A state became NaN or infinite.
     """
     realisation = Realisation(
-        0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {}, frozenset()
+        0, {p: dict(c) for p, c in job.constants.items()}, job.initial, job.edges, {}, frozenset(), job.rules
     )
     network = Network(job.program, realisation, Training((), {}, (), {}, None), getattr(torch, dtype))
     wide = widened(job)
-    network.probes = {p: tuple(n for n in names if n != network.emitted_name(p)) for p, names in wide.probes.items()}
+    emitted = {p.name: network.emitted_name(p.name) for p in job.program.populations}
+    network.probes = {p: tuple(n for n in names if n != emitted.get(p)) for p, names in wide.probes.items()}
     width = sum(p.size * (1 + len(wide.probes.get(p.name, ()))) for p in job.program.populations)
     width += sum(d.size for d in job.program.inputs)
+    width += sum(job.edges[p].pre.size * len(wide.probes.get(p, ())) for p in job.rules)
     length = max(1, SEGMENT // max(1, width * job.n_trials))
     parts, state = [], None
     with torch.no_grad():
@@ -42,7 +44,12 @@ def run(job: Job, dtype: str = "float64") -> Traces:
             drive = {name: torch.tensor(rows(d, first, last).transpose(1, 0, 2)) for name, d in job.drive.items()}
             outputs, state = network(drive, state, None if drive else last - first, job.n_trials)
             parts.append(narrowed(job, _traces(wide, outputs, first)))
-    return _joined(parts)
+    traces = _joined(parts)
+    if state is not None:
+        traces.final = {
+            p: {n: v.numpy().astype(np.float64) for n, v in found.items()} for p, found in state.edges.items()
+        }
+    return traces
 
 
 def _traces(job: Job, outputs: dict[str, dict[str, torch.Tensor]], first: int) -> Traces:

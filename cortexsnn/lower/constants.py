@@ -10,8 +10,8 @@ from scipy.linalg import expm
 
 from ..errors import NumericalError
 from ..expression import Library, compile_tree
-from ..program import Delivery, PopulationStep, Propagator, StepProgram
-from ..realise import Edges, Realisation
+from ..program import Delivery, PopulationStep, Propagator, RuleStep, StepProgram
+from ..realise import Edges, Realisation, RuleNumbers
 
 
 def _straight_through(value: np.ndarray, gradient_to: np.ndarray) -> np.ndarray:
@@ -49,32 +49,54 @@ def constants(program: StepProgram, realisation: Realisation) -> Constants:
     NumericalError
         A constant is NaN or infinite; names the population and the expression.
     """
-    return {p.name: _of_population(p, realisation.parameters[p.name], program.dt) for p in program.populations}
+    return {
+        p.name: _numbers(f"populations.{p.name}", p, realisation.parameters[p.name], program.dt)
+        for p in program.populations
+    }
 
 
-def _of_population(step: PopulationStep, parameters: Mapping[str, np.ndarray], dt: float) -> dict[str, np.ndarray]:
+def rule_numbers(program: StepProgram, realisation: Realisation) -> dict[str, RuleNumbers]:
+    """Plastic pathway -> its constants, and what the states of its edges start from.
+
+    Raises
+    ------
+    NumericalError
+        As above.
+    """
+    found = {}
+    for p in program.pathways:
+        if p.rule:
+            given = realisation.rules[p.name]
+            path = f"projections.{p.name}.plasticity"
+            found[p.name] = RuleNumbers(_numbers(path, p.rule, given.constants, program.dt), given.initial)
+    return found
+
+
+def _numbers(
+    path: str, step: PopulationStep | RuleStep, parameters: Mapping[str, np.ndarray], dt: float
+) -> dict[str, np.ndarray]:
     values: dict[str, np.ndarray] = {"dt": np.array([dt]), **parameters}
     zero = [n for n in step.parameters if (values[n] == 0).any()]
     with np.errstate(all="ignore"):
         for propagator in step.propagators:
-            values.update(_propagate(step.name, propagator, values, dt, zero))
+            values.update(_propagate(path, propagator, values, dt, zero))
         for name, text in step.hoisted:
             values[name] = np.atleast_1d(np.asarray(compile_tree(text, NUMPY)(values), dtype=np.float64))
-            _check(step.name, name, text, values[name], zero)
+            _check(path, name, text, values[name], zero)
     return values
 
 
-def _check(population: str, name: str, text: str, value: np.ndarray, zero: Sequence[str]) -> None:
+def _check(path: str, name: str, text: str, value: np.ndarray, zero: Sequence[str]) -> None:
     if not np.isfinite(value).all():
         worst = int(np.flatnonzero(~np.isfinite(value))[0])
         suspects = f"check the parameters that are 0: {', '.join(zero)}" if zero else "check the parameters"
         raise NumericalError(
-            f"populations.{population}.parameters: the constant {name} = {text} is {value[worst]} for neuron {worst}; {suspects}"
+            f"{path}.parameters: the constant {name} = {text} is {value[worst]} for neuron {worst}; {suspects}"
         )
 
 
 def _propagate(
-    population: str, propagator: Propagator, values: Mapping[str, np.ndarray], dt: float, zero: Sequence[str]
+    path: str, propagator: Propagator, values: Mapping[str, np.ndarray], dt: float, zero: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Entries of P and Q; the exponential is computed once per distinct row of parameters."""
     n = len(propagator.states)
@@ -93,7 +115,7 @@ def _propagate(
                 name = propagator.name(kind, i, j)
                 found[name] = result[where.reshape(-1), i, offset + j]
                 _check(
-                    population,
+                    path,
                     name,
                     f"propagator of {propagator.states[i]} from {propagator.states[j]}",
                     found[name],

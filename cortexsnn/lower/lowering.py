@@ -16,15 +16,18 @@ from ..program import (
     PopulationStep,
     Propagator,
     ReductionStep,
+    RuleStep,
     StepProgram,
     propagator_names,
 )
+from ..rule import assemble_rule
 from ..spec import Array, Circuit, Distribution, Projection
 from ..units import TIME, coherent_name, expect, is_unit, parse_unit
 from ..validate import has_zero_delay
 from ..wiring import endpoint_name, stages
 from .dynamics import Dynamics, decay_slope
 from .hoist import Hoister, distance
+from .rules import lower_rule
 
 
 def lower(circuit: Circuit) -> StepProgram:
@@ -59,7 +62,10 @@ def lower(circuit: Circuit) -> StepProgram:
         if has_zero_delay(p) and endpoint_name(p.pre) in populations
     ]
     order = stages(populations, zero)
-    pathways = tuple(_pathway(circuit, name, p, models, order, dt) for name, p in circuit.projections.items())
+    rules = _rules(circuit, models, dt)
+    pathways = tuple(
+        _pathway(circuit, name, p, models, order, dt, rules.get(name)) for name, p in circuit.projections.items()
+    )
     return StepProgram(
         name=circuit.name,
         dt=dt,
@@ -72,6 +78,24 @@ def lower(circuit: Circuit) -> StepProgram:
         stages=order,
         notes=tuple(notes),
     )
+
+
+def _rules(circuit: Circuit, models: Mapping[str, Model], dt: float) -> dict[str, RuleStep]:
+    """Rules of plastic projections."""
+    found, problems = dict[str, RuleStep](), list[Problem]()
+    for name, projection in circuit.projections.items():
+        if projection.plasticity is None:
+            continue
+        path = f"projections.{name}"
+        rule = assemble_rule(circuit, projection, models, dt, lambda p, m, at=path: problems.append(Problem(f"{at}.{p}", m)))  # type: ignore[misc]
+        try:
+            if rule is not None:
+                found[name] = lower_rule(rule)
+        except (LoweringError, ExpressionError) as error:
+            problems.append(Problem(f"{path}.plasticity.equations", str(error)))
+    if problems:
+        raise SpecError(problems)
+    return found
 
 
 def arriving(port: str) -> str:
@@ -188,6 +212,7 @@ def _pathway(
     models: dict[str, Model],
     order: tuple[tuple[str, ...], ...],
     dt: float,
+    rule: RuleStep | None,
 ) -> Pathway:
     pre, post = endpoint_name(projection.pre), endpoint_name(projection.post)
     target = models[post]
@@ -204,7 +229,7 @@ def _pathway(
     for port_name, text in wanted.items():
         port = target.ports[port_name]
         sign = -1 if port.receptor is None and transmitter == "inhibitory" else 1
-        factor = None if text is None else _factor(text, source, target)
+        factor = None if text is None else _factor(text, source, target, rule)
         deliveries.append(
             Delivery(
                 port=arriving(port_name) if port.kind == "jump" else port_name,
@@ -215,7 +240,7 @@ def _pathway(
         )
     zero = has_zero_delay(projection) and source is not None
     stage = next(k for k, level in enumerate(order) if pre in level) if zero else None
-    return Pathway(name, pre, post, emits, tuple(deliveries), stage, _delay_text(projection, dt))
+    return Pathway(name, pre, post, emits, tuple(deliveries), stage, _delay_text(projection, dt), rule)
 
 
 def source_transmitter(circuit: Circuit, name: str) -> str:
@@ -224,8 +249,9 @@ def source_transmitter(circuit: Circuit, name: str) -> str:
     return found.transmitter
 
 
-def _factor(text: str, source: Model | None, target: Model) -> str:
+def _factor(text: str, source: Model | None, target: Model, rule: RuleStep | None) -> str:
     own = {*(source.dimensions if source else ()), *(f"{n}_post" for n in target.dimensions), "value"}
+    own |= {*rule.states, *rule.parameters} if rule else set()
     table = {n: repr(parse_unit(n).value) for n in names(text) if n not in own and n not in _SPECIAL and is_unit(n)}
     return Hoister(lambda n: False, lambda n: False).as_written(substitute(render(parse(text)), table))
 
