@@ -15,6 +15,7 @@ from .errors import InputError as InputError
 from .errors import NumericalError as NumericalError
 from .errors import SpecError as SpecError
 from .export import to_brian2_script as to_brian2_script
+from .learned import learned as learned
 from .library import load as load
 from .lower import lower as _lower
 from .program import StepProgram as StepProgram

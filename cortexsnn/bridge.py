@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .lower import lower
-from .realise import realise
+from .realise import Edges, realise
 from .spec import Array, Circuit, to_plain
 from .training import training_of
 from .units import coherent_name
@@ -83,16 +83,8 @@ def from_torch(circuit: Circuit, network: Network) -> Circuit:
     network.project()
     trained = network.trained_realisation()
     plain: dict[str, Any] = to_plain(circuit)
-    for name, projection in circuit.projections.items():
-        edges, entry = trained.edges[name], plain["projections"][name]
-        unit = _weight_unit(circuit, name)
-        if edges.index is not None:
-            entry["weight"] = Array(edges.values.reshape(_kernel_shape(circuit, name)), unit)
-            continue
-        entry["pre"], entry["post"] = endpoint_name(projection.pre), endpoint_name(projection.post)
-        entry["connect"] = {"edges": {"pre": Array(edges.pre), "post": Array(edges.post)}}
-        entry["weight"] = Array(edges.values, unit)
-        entry["delay"] = Array(edges.delay * network.program.dt, "ms")
+    for name in circuit.projections:
+        plain["projections"][name] |= pinned(circuit, name, trained.edges[name], network.program.dt)
     for number in network.training_data.numbers:
         values = (trained.parameters if number.is_parameter else trained.initial)[number.population][number.name]
         unit = network.program.population(number.population).unit(number.name)
@@ -103,6 +95,20 @@ def from_torch(circuit: Circuit, network: Network) -> Circuit:
             unit = network.program.population(population).unit(key)
             plain["populations"][population].setdefault("parameters", {})[key] = Array(value, unit)
     return validate(Circuit(**plain))
+
+
+def pinned(circuit: Circuit, name: str, edges: Edges, dt: float) -> dict[str, Any]:
+    """Fields of a projection that hold its edges as they are: explicit lists, or the kernel that edges share."""
+    projection, unit = circuit.projections[name], _weight_unit(circuit, name)
+    if edges.index is not None:
+        return {"weight": Array(edges.values.reshape(_kernel_shape(circuit, name)), unit)}
+    return {
+        "pre": endpoint_name(projection.pre),
+        "post": endpoint_name(projection.post),
+        "connect": {"edges": {"pre": Array(edges.pre), "post": Array(edges.post)}},
+        "weight": Array(edges.values, unit),
+        "delay": Array(edges.delay * dt, "ms"),
+    }
 
 
 def _weight_unit(circuit: Circuit, projection: str) -> str:

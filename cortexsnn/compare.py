@@ -22,7 +22,8 @@ DIFFERENT = "different"
 
 @dataclass(frozen=True)
 class Difference:
-    """The first place where two recordings differ; ``margin`` holds both signed distances to threshold, if recorded."""
+    """The first place where two recordings differ; ``margin`` holds both signed distances to threshold, if recorded. Of a plastic
+    projection ``population`` is its name and ``neuron`` an edge."""
 
     population: str
     variable: str
@@ -33,10 +34,11 @@ class Difference:
     a: float
     b: float
     margin: tuple[float, float] | None = None
+    of: str = "neuron"
 
     def __str__(self) -> str:
         text = (
-            f"{self.population}.{self.variable} of neuron {self.neuron} in step {self.step} (t = {self.time_ms:g} ms, trial {self.trial}): "
+            f"{self.population}.{self.variable} of {self.of} {self.neuron} in step {self.step} (t = {self.time_ms:g} ms, trial {self.trial}): "
             f"{self.a!r} against {self.b!r}"
         )
         if self.margin:
@@ -157,7 +159,9 @@ def _common(a: xr.DataTree, b: xr.DataTree) -> list[str]:
 
 
 def _rows(values: Any) -> np.ndarray:
-    """(trial, step, cell); a sum over the population is one cell."""
+    """(trial, step, cell); a sum over the population is one cell, what is known of the end alone one step."""
+    if "step" not in values.dims:
+        values = values.expand_dims("step", 1)
     found = values.transpose("trial", "step", ...).values
     return found if found.ndim == 3 else found[..., None]
 
@@ -189,6 +193,7 @@ def _compare_values(
             return None
         trial, step, neuron = (int(i) for i in np.unravel_index(np.argmax(mask), mask.shape))
         values = float(x[trial, step, neuron]), float(y[trial, step, neuron])
+        step = a.attrs["n_steps"] - 1 if "step" not in a[variable].dims else step
         return _difference(name, variable, a, b, trial, step, neuron, *values)
 
     return row, first(wrong), first(~same)
@@ -221,7 +226,8 @@ def _difference(
     if DISTANCE in a.data_vars and DISTANCE in b.data_vars:
         here = {"trial": trial, "step": step, "neuron": neuron}
         margin = (float(a[DISTANCE].isel(here)), float(b[DISTANCE].isel(here)))
-    return Difference(name, variable, trial, step, neuron, float(a.to_dataset()["time"].values[step]), x, y, margin)
+    of = "edge" if a.attrs["kind"] == "plastic" else "neuron"
+    return Difference(name, variable, trial, step, neuron, float(a.to_dataset()["time"].values[step]), x, y, margin, of)
 
 
 def _row(

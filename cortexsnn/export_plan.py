@@ -110,6 +110,11 @@ class Plan:
             self.blocks[name] = _blocks([self.circuit.neurons[piece] for piece in population.pieces], model)
             self.names[name] = brian2_names(model.dimensions)
         for pathway in self.program.pathways:
+            if pathway.rule:
+                self.report(
+                    f"projections.{pathway.name}.plasticity",
+                    "an exported script has no plasticity yet; leave it out of the circuit that is exported",
+                )
             if self.job.edges[pathway.name].pre.size:
                 self.routes[pathway.name] = self._route(pathway)
         for name, model in self.models.items():

@@ -117,7 +117,8 @@ class RuleStep:
     """How the edges of a pathway change. ``w`` is an edge's magnitude, names ending in ``_pre`` and ``_post`` are those of its ends.
 
     ``update`` runs for every edge before anything arrives; the others at the end of a step, after ``after_reset``: ``on_pre`` where a spike
-    arrived in it, then ``on_post`` where the target fired, then each of ``every`` (steps, sums over the edges onto a target, statements).
+    arrived in it, then ``on_post`` where the target fired, then ``sums`` over the edges onto a target, then each of ``every``, (steps,
+    statements), that is due.
     """
 
     states: tuple[str, ...]
@@ -267,7 +268,7 @@ def _rule_text(name: str, rule: RuleStep) -> Iterable[str]:
             yield f"    {title}:"
             yield from _lines(block, 6)
     for total in rule.sums:
-        yield f"    sum over the edges onto a target, before each of what follows:\n      {total}"
+        yield f"    sum over the edges onto a target, once before what follows:\n      {total}"
     for steps, block in rule.every:
         yield f"    every {steps} step{'' if steps == 1 else 's'}:"
         yield from _lines(block, 6)

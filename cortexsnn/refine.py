@@ -15,7 +15,7 @@ from .drive import Drive
 from .errors import InputError, UnitError
 from .grid import to_steps
 from .job import Job
-from .lower import constants, lower
+from .lower import constants, lower, rule_numbers
 from .program import Pathway, StepProgram
 from .realise import Edges, Realisation
 from .spec import Circuit
@@ -65,6 +65,7 @@ def refine(circuit: Circuit, job: Job, realisation: Realisation, dt: str, pulses
         program=program,
         constants=constants(program, replace(realisation, edges=edges)),
         edges=edges,
+        rules=rule_numbers(program, realisation),
         drive={name: _finer(job, name, rows, factor) for name, rows in job.drive.items()},
         n_steps=job.n_steps * factor,
     )
@@ -106,6 +107,10 @@ def _pathways(program: StepProgram, job: Job, factor: int, pulses: Pulses) -> tu
             found.append(pathway)
             edges[pathway.name] = replace(own, delay=own.delay * factor)
             continue
+        if not all(jumping) and pathway.rule:
+            raise InputError(
+                f"dt: projections.{pathway.name} is plastic and acts on a pulse port; it means something at its own dt only"
+            )
         if not all(jumping) and any(d.factor for d in pathway.deliveries):
             raise InputError(
                 f"dt: projections.{pathway.name} delivers an expression onto a pulse port; it means something at its own dt only"

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from . import expression as ex
+from .dimensions import check_dimensions
 from .equations import equation_lines, put_in, read_equation, resolve
 from .errors import ExpressionError, UnitError, unknown
 from .grid import read_steps
 from .model import Model, Ode
 from .nametable import NameTable, Report
 from .program import WEIGHT, Signal, propagator_names
-from .spec import Circuit, Projection
+from .spec import Array, Circuit, Distribution, Projection
 from .units import DIMENSIONLESS, TIME, Dimension, expect, multiply, parse_unit
 from .values import describe_unit, dimension_of
 from .wiring import endpoint_name
@@ -35,6 +36,7 @@ class Rule:
     on_post: Block
     every: tuple[tuple[int, Block], ...]
     sums: Block
+    sends: str | None
     signals: tuple[Signal, ...]
     bounds: tuple[float, float] | None
     method: str | None
@@ -109,16 +111,18 @@ class _Assembly(NameTable):
         if self.found:
             return None
         ends = self._ends()
+        early = {name: found for name, found in ends.items() if name not in self._formed()}  # none before the first step
         table = resolve(self.subexpressions, lambda name, function: self.guard(f"equations.{name}", function))
         for name, text in self.subexpressions.items():
-            self.guard(f"equations.{name}", self.expect, text, self.dimensions[name], name, ends)
+            self.guard(f"equations.{name}", self.expect, text, self.dimensions[name], name, early)
         for name, text in self.odes.items():
             wanted = multiply(self.dimensions[name], TIME, -1)
-            self.guard(f"equations.{name}", self.expect, text, wanted, name, ends)
+            self.guard(f"equations.{name}", self.expect, text, wanted, name, early)
         with_signals = ends | self._signal_dimensions()
-        sums = self._sums(with_signals, table)
         on_pre = self._block("on_pre", spec.on_pre, with_signals, table)
         on_post = self._block("on_post", spec.on_post, with_signals, table)
+        sends = self._sends(table)
+        sums = self._sums(with_signals, table)
         every = self._every(with_signals | {s.target: self.dimensions[s.target] for s in sums}, table)
         self._check_events()
         found = Rule(
@@ -130,6 +134,7 @@ class _Assembly(NameTable):
             on_post=on_post,
             every=every,
             sums=sums,
+            sends=sends,
             signals=tuple(self.signals),
             bounds=self._bounds(),
             method=spec.method,
@@ -234,6 +239,11 @@ class _Assembly(NameTable):
                 found[f"value_{side}"] = parse_unit(self.circuit.inputs[name].unit).dimension
         return found
 
+    def _formed(self) -> set[str]:
+        """Names of outputs and values, which a step forms anew."""
+        outputs = {name: model.output.target for name, model in self.models.items() if model.output}
+        return {f"{outputs.get(name, 'value')}_{side}" for side, name in (("pre", self.pre), ("post", self.post))}
+
     # -- statements -----------------------------------------------------------------------------------------------
 
     def _block(self, path: str, text: str, extra: Mapping[str, Dimension], table: Mapping[str, str]) -> Block:
@@ -252,14 +262,29 @@ class _Assembly(NameTable):
         self.guard(path, lambda: result.append(put_in(text, table)))
         return result[-1]
 
+    def _sends(self, table: Mapping[str, str]) -> str | None:
+        """What multiplies all that an edge sends: a plain number from its own states and parameters."""
+        text = self.spec.sends
+        if text is None:
+            return None
+        own = {n: self.dimensions[n] for n in (*self.states, *self.spec.parameters, *self.subexpressions)}
+
+        def check() -> None:
+            found = check_dimensions(ex.render(ex.accept_number(text)), {**own, "t": TIME, "dt": TIME})
+            if found != DIMENSIONLESS:
+                raise UnitError(f"expected a plain number, got {describe_unit(found)}; correct a unit")
+
+        return self._put_in("sends", ex.render(ex.parse(text)), table) if self.guard("sends", check) else None
+
     def _sums(self, extra: Mapping[str, Dimension], table: Mapping[str, str]) -> Block:
-        found = []
+        found, dimensions = [], dict[str, Dimension]()
         for name, text in self.spec.sums.items():
             path = f"sums.{name}"
             self._claim(name, "sums")
-            self.dimensions[name] = DIMENSIONLESS
-            if self.guard(path, lambda n=name, t=text: self.dimensions.update({n: self.dimension_of_text(t, extra)})):
+            dimensions[name] = DIMENSIONLESS
+            if self.guard(path, lambda n=name, t=text: dimensions.update({n: self.dimension_of_text(t, extra)})):
                 found.append(ex.Statement(name, self._put_in(path, ex.render(ex.accept_number(text)), table)))
+        self.dimensions |= dimensions  # only now: all are formed at once, so none may read another
         if found and not self.spec.every:
             self.report("sums", "are for statements at intervals; add every: {100 ms: w = …}")
         return tuple(found)
@@ -278,14 +303,22 @@ class _Assembly(NameTable):
         return tuple(found)
 
     def _check_events(self) -> None:
-        """Spikes must exist where statements wait for them."""
+        """Spikes must exist where statements wait for them, and every edge must be one of its own."""
+        if self.projection.connect.kind == "conv2d":
+            self.report("", "the weights of conv2d are shared between edges; use another kind of connection")
+        if not self._spikes(self.pre) and isinstance(self.projection.delay, Distribution | Array):
+            self.report("", f"'{self.pre}' sends values, and those of plastic edges arrive together; give one delay")
         for path, text, name in (("on_pre", self.spec.on_pre, self.pre), ("on_post", self.spec.on_post, self.post)):
             if not text.strip():
                 continue
-            model, drive = self.models.get(name), self.circuit.inputs.get(name)
-            graded = model is not None and model.threshold is None
-            if graded or (drive is not None and (drive.kind == "current" or drive.sources is not None)):
+            if not self._spikes(name):
                 self.report(path, f"'{name}' sends no spikes; use every, with an interval of one step")
+
+    def _spikes(self, name: str) -> bool:
+        model, drive = self.models.get(name), self.circuit.inputs.get(name)
+        if drive is not None:
+            return drive.kind != "current" and drive.sources is None
+        return model is None or model.threshold is not None
 
     # -- weights --------------------------------------------------------------------------------------------------
 
@@ -327,8 +360,6 @@ class _Assembly(NameTable):
                 "bounds.min",
                 f"this rule could move a weight across zero, and the sign belongs to '{self.pre}'; give a magnitude >= 0",
             )
-        if self.projection.connect.kind == "conv2d":
-            self.report("", "the weights of conv2d are shared between edges; use another kind of connection")
         if self.projection.trainable and self.spec.wins is None:
             self.report(
                 "wins",

@@ -207,14 +207,15 @@ class Plasticity(Frozen):
     """How the weights of a projection change while it runs; blocks are Brian2 syntax, ``w`` is the weight of an edge.
 
     ``equations`` hold for each edge; ``on_pre`` runs where a spike arrives, ``on_post`` where the target fires, ``every`` at the end of
-    each interval. ``signals`` names third factors, ``sums`` is over the edges onto a target. ``wins`` says what holds where the
-    weights are trained by gradient as well.
+    each interval. ``sends`` multiplies what an edge sends. ``signals`` names third factors, ``sums`` is over the edges onto a target.
+    ``wins`` says what holds where the weights are trained by gradient as well.
     """
 
     equations: Text = ""
     on_pre: Text = ""
     on_post: Text = ""
     every: Texts = _empty
+    sends: Text | None = None
     signals: Texts = _empty
     sums: Texts = _empty
     bounds: Bounds | None = None

@@ -53,13 +53,13 @@ class PlasticEdges:
             self._execute(self.on_pre, self.arrived)
         if self.on_post and fired is not None:
             self._execute(self.on_post, fired[self.edges.post])
-        for steps, block in self.every:
-            if (k + 1) % steps == 0:
-                for name, value in self.sums:
-                    total = np.zeros(self.n_post)
-                    np.add.at(total, self.edges.post, self._whole(value(self.env)))
-                    self.env[name] = total[self.edges.post]
-                self._execute(block, None)
+        due = [block for steps, block in self.every if (k + 1) % steps == 0]
+        for name, value in self.sums if due else ():
+            total = np.zeros(self.n_post)
+            np.add.at(total, self.edges.post, self._whole(value(self.env)))
+            self.env[name] = total[self.edges.post]
+        for block in due:
+            self._execute(block, None)
 
     def _see(self, ends: Mapping[str, Env], inputs: Mapping[str, np.ndarray]) -> None:
         for side, name, cells in (

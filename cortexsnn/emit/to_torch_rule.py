@@ -65,13 +65,12 @@ class PlasticRule:
             self._execute(self.on_pre, env, env[ARRIVED])
         if self.on_post and fired is not None:
             self._execute(self.on_post, env, fired[:, post])
-        for steps, block in self.every:
-            if (step + 1) % steps == 0:
-                for name, value in self.sums:
-                    terms = self._whole(value(env), env)
-                    total = terms.new_zeros((terms.shape[0], n_post)).t().contiguous().index_add(0, post, terms.t())
-                    env[name] = total[post].t()
-                self._execute(block, env, None)
+        due = [block for steps, block in self.every if (step + 1) % steps == 0]
+        for name, value in self.sums if due else ():
+            terms = self._whole(value(env), env).t()
+            env[name] = terms.new_zeros((n_post, terms.shape[1])).index_add(0, post, terms)[post].t()
+        for block in due:
+            self._execute(block, env, None)
 
     def _execute(self, block: Block, env: Env, where: torch.Tensor | None) -> None:
         for name, value in block:

@@ -20,7 +20,7 @@ from ..program import (
     StepProgram,
     propagator_names,
 )
-from ..rule import assemble_rule
+from ..rule import Rule, assemble_rule
 from ..spec import Array, Circuit, Distribution, Projection
 from ..units import TIME, coherent_name, expect, is_unit, parse_unit
 from ..validate import has_zero_delay
@@ -80,22 +80,20 @@ def lower(circuit: Circuit) -> StepProgram:
     )
 
 
-def _rules(circuit: Circuit, models: Mapping[str, Model], dt: float) -> dict[str, RuleStep]:
+def _rules(circuit: Circuit, models: Mapping[str, Model], dt: float) -> dict[str, Rule]:
     """Rules of plastic projections."""
-    found, problems = dict[str, RuleStep](), list[Problem]()
+    problems: list[Problem] = []
+    found = {}
     for name, projection in circuit.projections.items():
-        if projection.plasticity is None:
-            continue
-        path = f"projections.{name}"
-        rule = assemble_rule(circuit, projection, models, dt, lambda p, m, at=path: problems.append(Problem(f"{at}.{p}", m)))  # type: ignore[misc]
-        try:
-            if rule is not None:
-                found[name] = lower_rule(rule)
-        except (LoweringError, ExpressionError) as error:
-            problems.append(Problem(f"{path}.plasticity.equations", str(error)))
+        if projection.plasticity is not None:
+
+            def report(path: str, message: str, at: str = f"projections.{name}") -> None:
+                problems.append(Problem(f"{at}.{path}", message))
+
+            found[name] = assemble_rule(circuit, projection, models, dt, report)
     if problems:
         raise SpecError(problems)
-    return found
+    return {name: rule for name, rule in found.items() if rule is not None}
 
 
 def arriving(port: str) -> str:
@@ -212,7 +210,7 @@ def _pathway(
     models: dict[str, Model],
     order: tuple[tuple[str, ...], ...],
     dt: float,
-    rule: RuleStep | None,
+    rule: Rule | None,
 ) -> Pathway:
     pre, post = endpoint_name(projection.pre), endpoint_name(projection.post)
     target = models[post]
@@ -224,11 +222,14 @@ def _pathway(
         emits, default = "values", source.output.target
     elif drive and (drive.kind == "current" or drive.sources is not None):
         emits, default = "values", "value"
+    lowered = _lowered(name, rule) if rule else None
     deliveries = []
     wanted: Mapping[str, str | None] = projection.deliver or {projection.port or "": default}
     for port_name, text in wanted.items():
         port = target.ports[port_name]
         sign = -1 if port.receptor is None and transmitter == "inhibitory" else 1
+        if rule and rule.sends:
+            text = f"({rule.sends})" if text is None else f"({text})*({rule.sends})"
         factor = None if text is None else _factor(text, source, target, rule)
         deliveries.append(
             Delivery(
@@ -240,7 +241,7 @@ def _pathway(
         )
     zero = has_zero_delay(projection) and source is not None
     stage = next(k for k, level in enumerate(order) if pre in level) if zero else None
-    return Pathway(name, pre, post, emits, tuple(deliveries), stage, _delay_text(projection, dt), rule)
+    return Pathway(name, pre, post, emits, tuple(deliveries), stage, _delay_text(projection, dt), lowered)
 
 
 def source_transmitter(circuit: Circuit, name: str) -> str:
@@ -249,7 +250,14 @@ def source_transmitter(circuit: Circuit, name: str) -> str:
     return found.transmitter
 
 
-def _factor(text: str, source: Model | None, target: Model, rule: RuleStep | None) -> str:
+def _lowered(name: str, rule: Rule) -> RuleStep:
+    try:
+        return lower_rule(rule)
+    except (LoweringError, ExpressionError) as error:
+        raise SpecError([Problem(f"projections.{name}.plasticity.equations", str(error))]) from None
+
+
+def _factor(text: str, source: Model | None, target: Model, rule: Rule | None) -> str:
     own = {*(source.dimensions if source else ()), *(f"{n}_post" for n in target.dimensions), "value"}
     own |= {*rule.states, *rule.parameters} if rule else set()
     table = {n: repr(parse_unit(n).value) for n in names(text) if n not in own and n not in _SPECIAL and is_unit(n)}

@@ -1,0 +1,52 @@
+"""What a circuit has learned in a run, as a circuit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import xarray as xr
+
+from .bridge import pinned
+from .errors import InputError
+from .realise import realise
+from .spec import Circuit, to_plain
+from .units import TIME, expect
+from .validate import validate
+
+
+def learned(circuit: Circuit, recording: xr.DataTree, trial: int = 0) -> Circuit:
+    """The circuit with the weights that its plastic projections had at the end of a run, their edges pinned as explicit lists.
+
+    A further run goes on from these weights; traces and cells start anew.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        The circuit that ran.
+    recording : xarray.DataTree
+        What ``simulate`` returned.
+    trial : int
+
+    Raises
+    ------
+    InputError
+        The recording is of another circuit or on another dt, there is no such trial, or nothing is plastic.
+    """
+    if not isinstance(recording, xr.DataTree) or "circuit_hash" not in recording.attrs:
+        raise InputError(f"recording: expected what simulate returns, got {type(recording).__name__}")
+    plastic = [name for name, p in validate(circuit).projections.items() if p.plasticity is not None]
+    if not plastic:
+        raise InputError("the circuit has no plastic projection, so a run teaches it nothing")
+    if recording.attrs["circuit_hash"] != circuit.hash:
+        raise InputError("the recording is of another circuit; pass the one that ran")
+    n_trials = int(recording.attrs["n_trials"])
+    if isinstance(trial, bool) or not isinstance(trial, int) or not 0 <= trial < n_trials:
+        raise InputError(f"trial: expected an integer between 0 and {n_trials - 1}, got {trial!r:.60}")
+    drawn = realise(circuit, int(recording.attrs["seed"]))
+    plain: dict[str, Any] = to_plain(circuit)
+    for name in plastic:
+        weight = recording[name]["final_w"].values[trial]
+        edges = replace(drawn.edges[name], values=weight)
+        plain["projections"][name] |= pinned(circuit, name, edges, expect(circuit.dt, TIME))
+    return validate(Circuit(**plain))

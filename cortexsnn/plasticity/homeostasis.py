@@ -1,0 +1,73 @@
+"""Rules that hold a cell's activity: inhibition that balances excitation, slow scaling, sums of weights kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .spike_timing import _zero
+
+
+def inhibitory_stdp(
+    w_max: float | str, rate: float = 0.01, target: str = "5 Hz", tau: str = "20 ms",
+) -> dict[str, Any]:  # fmt: skip
+    """Inhibition grows until its target fires at a stated rate (Vogels et al. 2011): ``w += rate w_max (y - 2 target tau)`` at an arrival,
+    ``w += rate w_max x`` where the target fires.
+
+    Parameters
+    ----------
+    w_max : number with the unit of the weight
+    rate : float, fraction of w_max
+    target : rate at which changes cancel
+    tau : time
+    """
+    return {
+        "description": "Inhibitory homeostatic plasticity (Vogels et al. 2011).",
+        "equations": "dx/dt = -x/tau : 1\ndy/dt = -y/tau : 1",
+        "on_pre": "x += 1\nw += rate*w_max*(y - 2*target*tau)",
+        "on_post": "y += 1\nw += rate*w_max*x",
+        "parameters": {"w_max": w_max, "rate": rate, "target": target, "tau": tau},
+        "bounds": {"min": _zero(w_max), "max": w_max},
+    }
+
+
+def scaling(
+    w_max: float | str, interval: str, gain: str = "1e-4 Hz", target: str = "5 Hz", tau: str = "10000 ms",
+) -> dict[str, Any]:  # fmt: skip
+    """All weights onto a cell are scaled by how far its rate is from a target: ``dw/dt = gain w (target - a)/target`` with the rate ``a`` of
+    the target, low-pass filtered (van Rossum, Bi and Turrigiano 2000, without their integral term; the error is relative here).
+
+    Parameters
+    ----------
+    w_max : number with the unit of the weight
+    interval : time
+        Between changes; a whole number of steps.
+    gain : rate
+    target : rate
+    tau : time
+        Of the filter of the rate.
+    """
+    return {
+        "description": "Homeostatic scaling (after van Rossum, Bi and Turrigiano 2000).",
+        "equations": "da/dt = -a/tau : hertz",
+        "on_post": "a += 1/tau",
+        "every": {interval: "w *= 1 + gain*interval*(target - a)/target"},
+        "parameters": {"gain": gain, "target": target, "tau": tau, "interval": interval},
+        "bounds": {"min": _zero(w_max), "max": w_max},
+    }
+
+
+def normalisation(w_max: float | str, total: float | str, interval: str) -> dict[str, Any]:
+    """The sum of the weights onto a cell is put back to ``total`` at intervals, all of them scaled alike.
+
+    Parameters
+    ----------
+    w_max, total : numbers with the unit of the weight
+    interval : time, a whole number of steps
+    """
+    return {
+        "description": "Sums of weights kept.",
+        "sums": {"now": "w"},
+        "every": {interval: "w *= where(now > 0*total, total/now, 1)"},
+        "parameters": {"total": total},
+        "bounds": {"min": _zero(w_max), "max": w_max},
+    }

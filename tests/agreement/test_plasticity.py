@@ -1,0 +1,242 @@
+"""Rules in every engine: the same spikes and the same weights, bit for bit where decays are hoisted and sums in order."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cortexsnn as cx
+import plastic
+from cortexsnn.plasticity import rule
+
+PYTHON = ("numpy", "torch", "brian2")
+ALL = (*PYTHON, "brian2:cython", "brian2:cpp_standalone")
+REWARD = np.random.default_rng(0).random((1600, 2, 1))
+
+
+def _network(plasticity: Any, delay: Any = "1 ms", **more: Any) -> cx.Circuit:
+    """Poisson spikes onto cells that fire; both the way in and the recurrent edges are plastic."""
+    lif = {
+        "equations": "dv/dt = (E_L - v)/tau_m : volt (unless refractory)", "ports": {"v": {"unit": "volt", "kind": "jump"}},
+        "threshold": "v > V_T", "threshold_scale": "5 mV", "reset": "v = E_L", "refractory": "2 ms", "initial": {"v": "-70 mV"},
+        "parameters": {"tau_m": "20 ms", "E_L": "-70 mV", "V_T": "-55 mV"},
+    }  # fmt: skip
+    return cx.Circuit(
+        name="learning", dt="1 ms", duration="1000 ms", neurons={"lif": lif},
+        inputs={"x": {"size": 50, "kind": "poisson", "rate": "40 Hz"}},
+        populations={"E": {"size": 12, "neuron": "lif", "transmitter": "excitatory"}},
+        projections={
+            "x_E": {"pre": "x", "post": "E", "port": "v", "connect": "all", "weight": {"distribution": "uniform", "low": "1 mV", "high": "2 mV"},
+                    "plasticity": plasticity, **more},
+            "E_E": {"pre": "E", "post": "E", "port": "v", "connect": {"probability": 0.5}, "weight": "0.5 mV", "delay": delay,
+                    "plasticity": rule("triplet_stdp", w_max="2 mV")},
+        },
+    )  # fmt: skip
+
+
+def _updates(recording: Any) -> int:
+    """Changes of the weights on the way in where targets fired, at the least: each spike moves all its edges."""
+    return int(recording["E"]["spikes"].sum()) * 50
+
+
+def test_weights_are_identical_in_all_engines() -> None:
+    """At least 1 000 spikes and 10 000 changes of weights; decays are hoisted, so that nothing but + - * / happens in a step."""
+    report = cx.verify(
+        _network(rule("pair_stdp", w_max="3 mV")), duration="2000 ms", engines=ALL, seed=1, minimum_spikes=1000
+    )
+    assert report.agree, str(report)
+    assert report.met == "bitwise"
+    recording = report.recordings["numpy"]
+    assert _updates(recording) >= 10_000
+    moved = recording["x_E"]["final_w"].values[0] - cx.realise(_network(rule("pair_stdp", w_max="3 mV")), 1).edges["x_E"].weight
+    assert (moved != 0).all()
+    assert {"final_w", "final_x", "final_y"} <= set(recording["x_E"].data_vars)
+
+
+def test_all_that_a_rule_can_say() -> None:
+    """Two trials, each from the weights drawn; third factors, sums, intervals, release, states of both ends."""
+    report = cx.verify(plastic.everything(), {"reward": REWARD}, engines=ALL, seed=1, minimum_spikes=1000)
+    assert report.agree, str(report)
+    worst = float(report.table["max_relative"].max())
+    assert worst < 1e-10
+    for name in ("x_E", "E_E", "I_E", "G_I"):
+        node = report.recordings["numpy"][name]
+        drawn = cx.realise(plastic.everything(), 1).edges[name].weight
+        assert (node["final_w"].values != drawn).mean() > 0.5, name
+        assert (node["final_w"].values[0] != node["final_w"].values[1]).any(), name
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("projections.x_E.plasticity.parameters.a_plus", 0.005 * (1 + 1e-9)),
+        ("projections.x_E.plasticity.on_pre", "w -= a_minus*w_max*y\nx += 1.000001"),
+        ("projections.E_E.delay", "2 ms"),
+        ("projections.x_E.plasticity.every", {"1000 ms": "w *= 1.000001"}),
+    ],
+)
+def test_a_small_change_of_a_rule_is_seen(path: str, value: Any) -> None:
+    """The negative control: the weights of a circuit that differs a little are not the same."""
+    circuit = _network(rule("pair_stdp", w_max="3 mV"))
+    a, b = (cx.simulate(c, seed=1) for c in (circuit, circuit.with_parameters({path: value})))
+    report = cx.compare(a, b)
+    assert not report.agree
+    assert report.first_difference is not None
+    if report.first_difference.variable != "spikes":
+        assert "of edge" in str(report.first_difference) or "of neuron" in str(report.first_difference)
+
+
+def test_a_post_spike_before_an_arrival_in_a_step_would_be_seen() -> None:
+    """The order within a step matters, and is stated: arrivals, then spikes of the target."""
+    spikes = np.ones((3, 1), bool)
+    pair = rule("pair_stdp", w_max="1 nS", a_plus=0.1, a_minus=0.1)
+    found = [plastic.final(plastic.run(plastic.told(pair), spikes, spikes, engine=e))[0] for e in PYTHON]
+    trace_x = trace_y = 0.0
+    w = 0.5
+    for _ in range(3):
+        trace_x, trace_y = trace_x * np.exp(-1 / 20) + 1, trace_y * np.exp(-1 / 20)
+        w -= 0.1 * trace_y
+        trace_y += 1
+        w += 0.1 * trace_x
+    assert found == pytest.approx([w] * 3, rel=1e-12)
+
+
+def _random_rule(random: Random) -> dict[str, Any]:
+    """Statements over two traces, a weight and, sometimes, states of the ends, a slow rule, a release."""
+    reads = ["x", "y", "w/w_max", "0.5", *(["(v_post + 60*mV)/mV/20"] if random.random() < 0.5 else [])]
+
+    def change() -> str:
+        sign, terms = random.choice("+-"), random.sample(reads, 2)
+        return f"w {sign}= {random.choice((0.02, 0.05, 0.1))}*w_max*{terms[0]}*{random.choice(('1', terms[1]))}"
+
+    def trace(name: str) -> str:
+        return f"{name} {random.choice(('+=', '='))} {random.choice(('1', '0.5', f'1 - 0.5*{name}'))}"
+
+    def block(name: str) -> str:
+        return "\n".join(random.sample([trace(name), change()], 2))
+
+    found: dict[str, Any] = {
+        "equations": "dx/dt = -x/tau : 1\ndy/dt = -y/(2*tau) : 1",
+        "on_pre": block("x"), "on_post": block("y"),
+        "parameters": {"tau": f"{random.choice((5, 10, 20))} ms", "w_max": "3 mV"},
+        "bounds": {"min": random.choice(("0 mV", "0.2 mV")), "max": "3 mV"},
+    }  # fmt: skip
+    if random.random() < 0.5:
+        found["every"] = {f"{random.choice((1, 7, 50))} ms": random.choice(("w *= 0.99", "w = w + 0.1*(1*mV - w)", change()))}
+    if random.random() < 0.3:
+        found["sums"] = {"total": "w"}
+        found["every"] = {"20 ms": "w *= clip(60*mV/total, 0.5, 2)"}
+    if random.random() < 0.3:
+        found["sends"] = random.choice(("1 - 0.5*clip(x/3, 0, 1)", "where(y > 1, 0.5, 1)"))
+    return found
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=12, deadline=None)
+def test_random_rules_agree(seed: int) -> None:
+    random = Random(seed)
+    delay = random.choice(("1 ms", "3 ms", {"distribution": "uniform", "low": "1 ms", "high": "5 ms"}))
+    circuit = _network(_random_rule(random), delay).with_parameters({"projections.x_E.delay": delay})
+    report = cx.verify(circuit, duration="300 ms", engines=PYTHON, seed=seed % 1000, minimum_spikes=10)
+    assert report.agree, f"{report}\n{circuit.projections['x_E'].plasticity}"
+
+
+def test_gradients_go_through_a_rule() -> None:
+    """The derivative of what arrives in the end by the weights at the start, against differences."""
+    circuit = plastic.told(
+        {
+            "equations": "dx/dt = -x/tau : 1", "on_pre": "x += 1\nw += 0.1*w*x", "parameters": {"tau": "10 ms"},
+            "bounds": {"max": "9 nS"}, "wins": "plasticity",
+        }, 3, {"distribution": "uniform", "low": "0.2 nS", "high": "1 nS"},
+    ).with_parameters({"projections.learning.trainable": True})  # fmt: skip
+    random = np.random.default_rng(0)
+    rows = {n: torch.tensor((random.random((30, 2, k)) < 0.3).astype(float)) for n, k in (("pre", 3), ("post", 3))}
+    rows["reward"] = torch.zeros(30, 2, 1, dtype=torch.float64)
+    network = cx.to_torch(circuit, dtype=torch.float64)
+    network.probes = {"cell": ("unused",), "learning": ("w",)}
+
+    def loss() -> torch.Tensor:
+        outputs, _ = network(rows)
+        assert outputs["learning"]["w"].shape == (30, 2, 3)
+        return (outputs["cell"]["unused"] ** 2).sum() + outputs["learning"]["w"][-1].sum()
+
+    magnitude = network.pathway("learning").magnitude
+    (gradient,) = torch.autograd.grad(loss(), magnitude)
+    for k in range(3):
+        with torch.no_grad():
+            step = torch.zeros(3, dtype=torch.float64)
+            step[k] = 1e-6
+            differences = []
+            for sign in (1, -1):
+                magnitude += sign * step
+                with torch.enable_grad():
+                    differences.append(float(loss().detach()))
+                magnitude -= sign * step
+        assert float(gradient[k]) == pytest.approx((differences[0] - differences[1]) / 2e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize("wins", ["plasticity", "gradient"])
+def test_who_wins_where_weights_are_trained(wins: str) -> None:
+    circuit = plastic.told({**rule("pair_stdp", w_max="1 nS"), "wins": wins}, 2).with_parameters(
+        {"projections.learning.trainable": True}
+    )
+    spikes = torch.ones(5, 1, 2, dtype=torch.float64)
+    network = cx.to_torch(circuit, dtype=torch.float64)
+    inputs = {"pre": spikes, "post": spikes, "reward": torch.zeros(5, 1, 1, dtype=torch.float64)}
+    _, trained = network(inputs)
+    with torch.no_grad():
+        _, ran = network(inputs)
+    assert bool((ran.edges["learning"]["w"] != 0.5).all())
+    assert bool((trained.edges["learning"]["w"] == 0.5).all()) == (wins == "gradient")
+    assert bool((trained.edges["learning"]["x"] > 1).all())
+
+
+def test_a_run_goes_on_from_its_state() -> None:
+    circuit = _network(rule("pair_stdp", w_max="3 mV"))
+    network = cx.to_torch(circuit, dtype=torch.float64, seed=1)
+    with torch.no_grad():
+        _, whole = network(None, n_steps=200)
+        _, half = network(None, n_steps=120)
+        _, rest = network(None, half, n_steps=80)
+    for name, found in whole.edges.items():
+        for key, values in found.items():
+            assert torch.equal(values, rest.edges[name][key]), (name, key)
+
+
+@pytest.mark.parametrize("trial", [0, 1])
+def test_what_was_learned_is_a_circuit(trial: int) -> None:
+    circuit = _network(rule("pair_stdp", w_max="3 mV"))
+    recording = cx.simulate(circuit, seed=3, trials=2)
+    taught = cx.learned(circuit, recording, trial)
+    for name in ("x_E", "E_E"):
+        edges, before = cx.realise(taught, 9).edges[name], cx.realise(circuit, 3).edges[name]
+        assert np.array_equal(edges.weight, recording[name]["final_w"].values[trial])
+        assert np.array_equal(edges.pre, before.pre)
+        assert np.array_equal(edges.delay, np.broadcast_to(before.delay, edges.pre.shape))
+    with pytest.raises(cx.InputError, match="of another circuit"):
+        cx.learned(taught, recording)
+    with pytest.raises(cx.InputError, match="trial: expected an integer between 0 and 1"):
+        cx.learned(circuit, recording, 2)
+
+
+def test_a_compiled_program_takes_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, seeds and parameters of a rule are numbers of the program."""
+    from cortexsnn.emit import to_brian2_program
+
+    circuit = _network(rule("pair_stdp", w_max="3 mV"))
+    cx.simulate(circuit, seed=1, duration="50 ms", engine="brian2:cpp_standalone")
+
+    def build(*ignored: Any) -> None:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(to_brian2_program, "build", build)
+    other = circuit.with_parameters({"projections.x_E.plasticity.parameters.a_plus": 0.02})
+    for changed, seed in ((circuit, 2), (other, 1)):
+        a = cx.simulate(changed, seed=seed, duration="50 ms", engine="brian2:cpp_standalone")
+        assert cx.compare(a, cx.simulate(changed, seed=seed, duration="50 ms")).agree
