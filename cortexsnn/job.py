@@ -115,4 +115,7 @@ def initial_states(job: Job, population: PopulationStep) -> dict[str, np.ndarray
 def edge_states(edges: Edges, rule: RuleStep, numbers: RuleNumbers) -> dict[str, np.ndarray]:
     """The weight and the states of plastic edges before the first step, each (edge,)."""
     n = edges.pre.shape
-    return {WEIGHT: np.array(edges.weight), **{name: np.full(n, numbers.initial.get(name, 0.0)) for name in rule.states}}
+    return {
+        WEIGHT: np.array(edges.weight),
+        **{name: np.full(n, numbers.initial.get(name, 0.0)) for name in rule.states},
+    }

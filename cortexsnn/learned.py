@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from .bridge import pinned
@@ -46,7 +47,7 @@ def learned(circuit: Circuit, recording: xr.DataTree, trial: int = 0) -> Circuit
     drawn = realise(circuit, int(recording.attrs["seed"]))
     plain: dict[str, Any] = to_plain(circuit)
     for name in plastic:
-        weight = recording[name]["final_w"].values[trial]
+        weight = np.asarray(recording[name].to_dataset()["final_w"])[trial]
         edges = replace(drawn.edges[name], values=weight)
         plain["projections"][name] |= pinned(circuit, name, edges, expect(circuit.dt, TIME))
     return validate(Circuit(**plain))

@@ -111,7 +111,9 @@ class _Assembly(NameTable):
         if self.found:
             return None
         ends = self._ends()
-        early = {name: found for name, found in ends.items() if name not in self._formed()}  # none before the first step
+        early = {
+            name: found for name, found in ends.items() if name not in self._formed()
+        }  # none before the first step
         table = resolve(self.subexpressions, lambda name, function: self.guard(f"equations.{name}", function))
         for name, text in self.subexpressions.items():
             self.guard(f"equations.{name}", self.expect, text, self.dimensions[name], name, early)
@@ -157,7 +159,9 @@ class _Assembly(NameTable):
         self._claim(name, "equations")
         self.dimensions[name] = self.dimension_of_unit(equation.unit, path)
         for flag in equation.flags:
-            if flag != "event-driven":  # Brian2's word for a trace that is computed when it is looked at; here it always is
+            if (
+                flag != "event-driven"
+            ):  # Brian2's word for a trace that is computed when it is looked at; here it always is
                 self.report(path, f"flag '{ex.shorten(flag)}' is not supported; leave it out")
         body = ["0"]
         if equation.kind != "state":
@@ -187,7 +191,9 @@ class _Assembly(NameTable):
                 self.report(f"initial.{name}", unknown("state", name, self.states))
         taken = propagator_names(len(self.odes))
         for name in sorted(taken & {*self.owner}):
-            self.report(f"{self.owner[name]}.{name}", f"'{name}' is a name that the step uses itself; choose another name")
+            self.report(
+                f"{self.owner[name]}.{name}", f"'{name}' is a name that the step uses itself; choose another name"
+            )
 
     def _read_signals(self) -> None:
         for name, text in self.spec.signals.items():
@@ -201,7 +207,9 @@ class _Assembly(NameTable):
         if source not in known:
             raise ExpressionError(unknown("population or input", source, known))
         if source in (self.pre, self.post):
-            raise ExpressionError(f"'{source}' is an end of this projection; read it as {variable or 'name'}_{'pre' if source == self.pre else 'post'}")
+            raise ExpressionError(
+                f"'{source}' is an end of this projection; read it as {variable or 'name'}_{'pre' if source == self.pre else 'post'}"
+            )
         if known[source].n != 1:  # type: ignore[attr-defined]
             raise ExpressionError(
                 f"a third factor is one number, '{source}' has {known[source].n} cells; "  # type: ignore[attr-defined]
@@ -220,7 +228,9 @@ class _Assembly(NameTable):
         variable = variable or output or ""
         readable = [*([output] if output else []), *model.states]
         if variable not in readable:
-            raise ExpressionError(f"{unknown('variable', variable, readable)} Write for example '{source}.{(readable or ['v'])[0]}'.")
+            raise ExpressionError(
+                f"{unknown('variable', variable, readable)} Write for example '{source}.{(readable or ['v'])[0]}'."
+            )
         self.signals.append(Signal(name, source, variable))
         self.dimensions[name] = model.dimensions[variable]
 
@@ -294,13 +304,15 @@ class _Assembly(NameTable):
         for interval, text in self.spec.every.items():
             path = f"every.{interval}"
             block = self._block(path, text, extra, table)
-            steps = [0]
-            if self.dt > 0:
-                self.guard(path, lambda i=interval: steps.append(read_steps(i, self.dt)))  # type: ignore[misc]
-                if steps[-1] < 1 and len(steps) > 1:
-                    self.report(path, f"expected an interval of at least a step, {self.dt:g} ms; give one")
-            found.append((steps[-1], block))
+            steps = self._steps(path, interval) if self.dt > 0 else 1
+            found.append((steps, block))
         return tuple(found)
+
+    def _steps(self, path: str, interval: str) -> int:
+        steps = [1]
+        if self.guard(path, lambda: steps.append(read_steps(interval, self.dt))) and steps[-1] < 1:
+            self.report(path, f"expected an interval of at least a step, {self.dt:g} ms; give one")
+        return steps[-1]
 
     def _check_events(self) -> None:
         """Spikes must exist where statements wait for them, and every edge must be one of its own."""
@@ -350,7 +362,9 @@ class _Assembly(NameTable):
         unit = describe_unit(self.dimensions[WEIGHT])
         if rule.bounds is None or (signed and (self.spec.bounds is None or self.spec.bounds.min is None)):
             both = "min and max" if signed else "max"
-            self.report("bounds", f"this rule moves weights and nothing holds them; give bounds: {{max: …}} with {both}, {unit}")
+            self.report(
+                "bounds", f"this rule moves weights and nothing holds them; give bounds: {{max: …}} with {both}, {unit}"
+            )
             return
         low, high = rule.bounds
         if low > high:
@@ -366,5 +380,3 @@ class _Assembly(NameTable):
                 "the weights are trained by gradient as well; say wins: plasticity (the rule runs on while gradients are taken, "
                 "which set the weights it starts from) or wins: gradient (the rule rests while gradients are taken)",
             )
-
-

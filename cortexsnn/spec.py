@@ -337,7 +337,18 @@ def _canonical(plain: Any) -> Any:
     return plain
 
 
-_OPTIONAL = ("inputs", "projections", "parameters", "initial", "trainable", "ports", "reductions", "adds", "bounds", "every")
+_OPTIONAL = (
+    "inputs",
+    "projections",
+    "parameters",
+    "initial",
+    "trainable",
+    "ports",
+    "reductions",
+    "adds",
+    "bounds",
+    "every",
+)
 """Mappings that may be left out of a circuit; a path may lead into them all the same."""
 
 

@@ -175,11 +175,19 @@ class ProjectionCheck:
         """A projection with a rule is a node of recordings; what an edge sends may read the rule's names beside its source's."""
         name = self.name
         if name in self.sources:
-            self.report("plasticity", f"'{name}' is a population or input too, and recordings name both; rename the projection")
+            self.report(
+                "plasticity", f"'{name}' is a population or input too, and recordings name both; rename the projection"
+            )
         source = self.models.get(pre)
-        for clash in sorted({*(self.rule.on_edges if self.rule else ())} & {*(source.dimensions if source else ()), "value"}):
-            if self.projection.deliver and any(clash in ex.names(ex.parse(t)) for t in self.projection.deliver.values()):
-                self.report("plasticity", f"'{clash}' is a name of '{pre}' and of the rule, and deliver reads it; rename one")
+        for clash in sorted(
+            {*(self.rule.on_edges if self.rule else ())} & {*(source.dimensions if source else ()), "value"}
+        ):
+            if self.projection.deliver and any(
+                clash in ex.names(ex.parse(t)) for t in self.projection.deliver.values()
+            ):
+                self.report(
+                    "plasticity", f"'{clash}' is a name of '{pre}' and of the rule, and deliver reads it; rename one"
+                )
 
     def _factor_dimension(self, field: str, text: str, pre: str, post: Model) -> Dimension | None:
         """Dimension of a ``deliver`` expression; refuses presynaptic states where their time would be ambiguous."""

@@ -66,6 +66,15 @@ class ProgramCache:
             raise EngineError(f"{self.root}: compiled programs cannot be kept ({reason}); {remedy}") from None
         return folder
 
+    def why_not_written(self) -> str | None:
+        """Why nothing can be added, None if it can."""
+        place = self.root
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            return None
+        return f"{self.root} cannot be written; name another folder in the environment variable CORTEXSNN_CACHE"
+
     def _build(self, key: str, folder: Path, build: Callable[[Path], None]) -> None:
         for left in self.root.glob(f".{key}.*"):  # by a build that was killed: nobody else holds the lock
             shutil.rmtree(left, ignore_errors=True)

@@ -198,7 +198,9 @@ class Compiled:
             self.opening.append(f"  load({self._file(f'{pathway.name}.constant.{name}')}, {array}, 1);")
         for probe in self.job.probes.get(pathway.name, ()):
             over, variable = split(probe)
-            made = f"new Probe({arrays[variable]}.data(), n, {self._file(f'{pathway.name}.probe.{probe}')}, {_OVER[over]})"
+            made = (
+                f"new Probe({arrays[variable]}.data(), n, {self._file(f'{pathway.name}.probe.{probe}')}, {_OVER[over]})"
+            )
             self.opening.append(f"  {self.name}->probes.push_back({made});")
         for name, array in arrays.items():
             kept = self._file(f"{file}.final.{name}")

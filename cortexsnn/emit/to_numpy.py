@@ -190,7 +190,9 @@ class _Pathway:
         for d in np.unique(delay)[::-1]:
             chosen = order[delay[order] == d]
             first = np.searchsorted(edges.pre[chosen], np.arange(n_pre + 1))
-            self.groups.append((int(d), first, chosen, edges.pre[chosen], edges.post[chosen], [w[chosen] for w in weights]))
+            self.groups.append(
+                (int(d), first, chosen, edges.pre[chosen], edges.post[chosen], [w[chosen] for w in weights])
+            )
         self.factors = [compile_tree(d.factor, NUMPY) if d.factor else None for d in pathway.deliveries]
 
     def deliver(self, k: int, env: dict[str, Env], emitted: Emitted) -> None:

@@ -42,7 +42,9 @@ class PlasticEdges:
             self._see(ends, {})
             self._execute(self.update, None)
 
-    def learn(self, k: int, ends: Mapping[str, Env], inputs: Mapping[str, np.ndarray], fired: np.ndarray | None) -> None:
+    def learn(
+        self, k: int, ends: Mapping[str, Env], inputs: Mapping[str, np.ndarray], fired: np.ndarray | None
+    ) -> None:
         """The rule at the end of step ``k``; ``inputs`` are rows of inputs, ``fired`` tells which targets spiked."""
         self._see(ends, inputs)
         for signal in self.rule.signals:

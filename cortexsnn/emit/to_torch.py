@@ -18,6 +18,7 @@ from ..errors import EngineError, InputError, unknown
 from ..fused.edges import edge_sums
 from ..job import SPIKES, numerical_error
 from ..lower import rule_numbers
+from ..probes import probe_names
 from ..program import WEIGHT, PopulationStep, StepProgram
 from ..realise import Realisation
 from ..training import TrainableWeight, Training
@@ -157,6 +158,21 @@ class Network(torch.nn.Module):
 
     # -- public ---------------------------------------------------------------------------------------------------
 
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Network:
+        """Moves between devices; numbers keep their precision, for constants were computed for it.
+
+        Raises
+        ------
+        EngineError
+            ``.double()``, ``.half()`` and the like.
+        """
+        if fn(self._anchor).dtype != self.dtype:
+            raise EngineError(
+                f"a network keeps its precision, {self.dtype}; make another with to_torch(circuit, dtype=torch.float64), "
+                "or train in lower precision with torch.autocast"
+            )
+        return super()._apply(fn, recurse)
+
     def pathway(self, name: str) -> PathwayModule:
         """The module of a projection."""
         return cast(PathwayModule, self.pathways[name])
@@ -266,8 +282,11 @@ class Network(torch.nn.Module):
             n_steps, n_trials = next(iter(drive.values())).shape[:2]
         if n_steps is None:
             raise InputError("inputs: pass at least one array (step, trial, channel), or n_steps and n_trials")
-        if state is not None and not isinstance(state, State):
-            raise InputError(f"state: expected what an earlier call returned, got {type(state).__name__}")
+        for what, number in (("n_steps", n_steps), ("n_trials", n_trials)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise InputError(f"{what}: expected an integer above 0, got {number!r:.60}")
+        self._check_state(state, n_trials)
+        self._check_probes()
         start = state.step if state else 0
         for name, step in known.items():
             if name not in drive:
@@ -276,6 +295,39 @@ class Network(torch.nn.Module):
                 drawn = np.asarray(self.realisation.poisson_drive(name, n_trials, start + n_steps))[:, start:]
                 drive[name] = torch.from_numpy(drawn.transpose(1, 0, 2).copy()).to(self._anchor)
         return drive, n_steps, n_trials
+
+    def _check_state(self, state: State | None, n_trials: int) -> None:
+        """Refuse a state of another network, or of other trials."""
+        if state is None:
+            return
+        if not isinstance(state, State):
+            raise InputError(f"state: expected what an earlier call returned, got {type(state).__name__}")
+        wanted = {(p.name, n): (n_trials, p.size) for p in self.program.populations for n in p.states}
+        wanted |= {
+            (p.name, n): (n_trials, self.realisation.edges[p.name].pre.size)
+            for p in self.program.pathways if p.rule for n in (WEIGHT, *p.rule.states)
+        }  # fmt: skip
+        found = {
+            (p, n): tuple(v.shape) for p, values in (state.states | state.edges).items() for n, v in values.items()
+        }
+        if found.keys() != wanted.keys():
+            raise InputError("state: of another network; pass what a call of this one returned")
+        for (population, name), shape in found.items():
+            if shape != wanted[population, name]:
+                raise InputError(
+                    f"state: {population}.{name} is {shape}, expected {wanted[population, name]} (trial, cell); "
+                    "go on with as many trials as the call before had"
+                )
+
+    def _check_probes(self) -> None:
+        known = {p.name: {*probe_names(p), *p.states} for p in self.program.populations}
+        known |= {p.name: {WEIGHT, *p.rule.states} for p in self.program.pathways if p.rule}
+        for place, wanted in self.probes.items():
+            if place not in known:
+                raise InputError(f"probes: {unknown('population or plastic projection', place, known)}")
+            for name in wanted:
+                if name not in known[place]:
+                    raise InputError(f"probes.{place}: {unknown('variable', name, sorted(known[place]))}")
 
     def _begin(self, drive: dict[str, torch.Tensor], n_steps: int, n_trials: int, state: State | None) -> _Run:
         exact = not torch.is_grad_enabled() and self._anchor.dtype == torch.float64

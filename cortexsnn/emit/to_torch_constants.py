@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..expression import compile_tree
-from ..lower import constants as hoisted_numbers
+from ..lower.constants import constants as hoisted_numbers
 from ..program import PopulationStep
 from .to_torch_library import torch_library
 from .to_torch_numbers import propagate

@@ -11,7 +11,7 @@ from ..fused.component import Call, ComponentFunction, Kernels, Tensors, run_for
 from ..fused.cpp import CONSTANT, EMITTED, PORT, STATE
 from ..fused.forward import RECORD
 from ..fused.phases import Block, phases
-from ..fused.plan import EdgeGroup, Plan, why_not
+from ..fused.plan import MOST_WRITTEN_OUT, EdgeGroup, Plan, why_not
 from ..fused.sparse_rows import product
 from ..job import numerical_error
 from ..program import Pathway
@@ -89,7 +89,8 @@ class FusedComponents:
         for module in inside:
             self._weights(run, module, given, fixed)
         lists = {(m.pathway.name, g): e.listed(True) for m in inside for g, e in enumerate(m.edge_groups)}
-        call = Call(kernels, run.n_steps, run.n_trials, run.start, depth, fixed, lists)
+        delays = {m.pathway.name: tuple(g.delay for g in m.edge_groups) for m in inside}
+        call = Call(kernels, run.n_steps, run.n_trials, run.start, depth, fixed, lists, delays)
         results = self._results(run, call, given, members)
         for p in plan.populations:
             for state in p.states:
@@ -132,7 +133,7 @@ class FusedComponents:
         env = run.env[p.name]
         given, fixed = self._numbers(run, plan, set())
         given |= {f"{PORT}:{p.name}:{port}": env[port].unsqueeze(0) for port in p.ports}
-        call = Call(kernels, 1, run.n_trials, run.start + i, {p.name: 0}, fixed, {})
+        call = Call(kernels, 1, run.n_trials, run.start + i, {p.name: 0}, fixed, {}, {})
         results = self._results(run, call, given, None)
         for state in p.states:
             env[state] = results[f"{STATE}:{p.name}:{state}"]
@@ -164,10 +165,7 @@ class FusedComponents:
                 program=network.program,
                 members=members,
                 inside=tuple(m.pathway.name for m in inside),
-                groups={
-                    m.pathway.name: tuple(EdgeGroup(g.delay, _as_matrix(run, m, g)) for g in m.edge_groups)
-                    for m in inside
-                },
+                groups={m.pathway.name: _groups(run, m) for m in inside},
                 varying=varying,
                 differentiable=differentiable,
                 probes=probes,
@@ -225,6 +223,14 @@ class FusedComponents:
 
     def _weights(self, run: _Run, module: PathwayModule, given: Tensors, fixed: Tensors) -> None:
         name = module.pathway.name
+        if _in_a_loop(module):
+            joined = module.joined
+            fixed |= {f"first:{name}:0": joined.first, f"post:{name}:0": joined.post, f"delays:{name}": joined.delays}
+            for k in range(len(module.pathway.deliveries)):
+                weight = run.weights[name, k]
+                target = given if weight.requires_grad and torch.is_grad_enabled() else fixed
+                target[f"weight:{name}:{k}:0"] = weight.expand(joined.chosen.shape)[joined.chosen]
+            return
         for g, group in enumerate(module.edge_groups):
             matrix = _as_matrix(run, module, group)
             if not matrix:
@@ -256,6 +262,16 @@ class FusedComponents:
         number, v, _, neuron, step, value = min(worst)
         p = plan.program.populations[number]
         raise numerical_error(plan.program, p.name, p.finite[v], neuron, run.start + step, value)
+
+
+def _in_a_loop(module: PathwayModule) -> bool:
+    return len(module.edge_groups) > MOST_WRITTEN_OUT
+
+
+def _groups(run: _Run, module: PathwayModule) -> tuple[EdgeGroup, ...]:
+    if _in_a_loop(module):
+        return (EdgeGroup(None, False),)
+    return tuple(EdgeGroup(g.delay, _as_matrix(run, module, g)) for g in module.edge_groups)
 
 
 def _as_matrix(run: _Run, module: PathwayModule, group: Group) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from functools import cached_property
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -104,6 +105,16 @@ class Group(torch.nn.Module):
         port.copy_(target.t())
 
 
+class Joined(NamedTuple):
+    """Edges of all groups of a pathway in one list, the longest delay first; cell c of group g owns the edges ``first[g, c]`` to
+    ``first[g, c + 1]``. ``chosen`` are their places in the pathway."""
+
+    first: torch.Tensor
+    post: torch.Tensor
+    chosen: torch.Tensor
+    delays: torch.Tensor
+
+
 class PathwayModule(torch.nn.Module):
     """One projection: its edges, and its magnitudes as parameter or buffer.
 
@@ -149,6 +160,15 @@ class PathwayModule(torch.nn.Module):
         varying = {*source.states, *(r.name for r in source.reductions)} if source else set()
         self.reads_state = bool(read & varying) or self.reads_post
         self.emitted_name = source.output.target if source and source.output else "value"
+
+    @cached_property
+    def joined(self) -> Joined:
+        """On the CPU, for kernels that go through the delays in a loop."""
+        groups = self.edge_groups
+        before = np.cumsum([0, *(g.chosen.numel() for g in groups[:-1])])
+        first = torch.stack([g.first_edges + int(n) for g, n in zip(groups, before, strict=True)])
+        delays = torch.tensor([g.delay for g in groups], dtype=torch.int64)
+        return Joined(first, torch.cat([g.post_cells for g in groups]), torch.cat([g.chosen for g in groups]), delays)
 
     def effective(self, delivery: Delivery, constants: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Signed weight of every edge for one port, (edge,); where a rule moves magnitudes, what they are multiplied with."""

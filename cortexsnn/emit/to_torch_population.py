@@ -57,7 +57,8 @@ class PopulationDynamics:
         """Arrivals, reductions, update, threshold; returns what is emitted, (trial, neuron)."""
         self._execute(self.first, env, shape)
         for reduction, expression in self.reductions:
-            env[reduction.name] = _reduce(reduction, expression(env).expand(shape), exact)
+            values = torch.as_tensor(expression(env), dtype=self.dtype, device=env["dt"].device)
+            env[reduction.name] = _reduce(reduction, values.expand(shape), exact)
         self._execute(self.main, env, shape)
         if self.step.output:
             return env[self.step.output.target]

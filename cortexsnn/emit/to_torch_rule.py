@@ -29,9 +29,7 @@ class PlasticRule:
         Whether weights stay where they are while gradients are taken.
     """
 
-    def __init__(
-        self, pathway: Pathway, rule: RuleStep, numbers: RuleNumbers, dtype: torch.dtype, rests: bool
-    ) -> None:
+    def __init__(self, pathway: Pathway, rule: RuleStep, numbers: RuleNumbers, dtype: torch.dtype, rests: bool) -> None:
         self.pathway, self.rule, self.numbers, self.rests = pathway, rule, numbers, rests
         self.dtype, self.library = dtype, torch_library(dtype)
         self.update, self.on_pre, self.on_post = map(self._compiled, (rule.update, rule.on_pre, rule.on_post))
@@ -58,7 +56,9 @@ class PlasticRule:
         env[ARRIVED] = torch.zeros_like(env[WEIGHT], dtype=torch.bool)
         self._execute(self.update, env, None)
 
-    def learn(self, env: Env, ends: Env, fired: torch.Tensor | None, post: torch.Tensor, step: int, n_post: int) -> None:
+    def learn(
+        self, env: Env, ends: Env, fired: torch.Tensor | None, post: torch.Tensor, step: int, n_post: int
+    ) -> None:
         """The rule at the end of a step; ``fired`` is (trial, cell) of the targets, ``post`` the target of every edge."""
         env |= ends
         if self.on_pre:

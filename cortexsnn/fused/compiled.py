@@ -30,7 +30,21 @@ def number_of(dtype: torch.dtype) -> str:
 @cache
 def why_not() -> str | None:
     """Why kernels cannot be compiled here, None if they can."""
-    return None if shutil.which("g++") else "no C++ compiler: install g++"
+    if shutil.which("g++") is None:
+        return "no C++ compiler: install g++"
+    return ProgramCache().why_not_written()
+
+
+def refuse_twice() -> None:
+    """Refuse a derivative from which another is to be taken, which would leave out all that went through a kernel.
+
+    Raises
+    ------
+    EngineError
+        Called within a backward pass with ``create_graph=True``.
+    """
+    if torch.is_grad_enabled():
+        raise EngineError("compiled kernels have no gradients of gradients; make the network with fused=False")
 
 
 class Function:

@@ -12,7 +12,7 @@ import torch
 from ..program import Pathway
 from . import compiled, triton_kernel
 from .buffers import BUFFERS
-from .compiled import Function
+from .compiled import Function, refuse_twice
 from .cpp import CHUNKS, CONSTANT, EMITTED, GROUP, PORT, START, STATE, STEPS, TRIALS, WIDTH, Kernel
 from .edges import Edges, edge_gradients
 from .forward import BAD, RECORD, forward
@@ -61,7 +61,8 @@ class Call:
 
     depth : source -> rows of the past in front of what it emits
     fixed : constants, weights and indices without gradients, by the names in the kernels' tables
-    lists : (pathway, group) -> edges of those that are no matrix
+    lists : (pathway, number of a delay) -> edges of those that are no matrix
+    delays : pathway -> delays of its edges, the longest first
     """
 
     kernels: Kernels
@@ -71,6 +72,7 @@ class Call:
     depth: Mapping[str, int]
     fixed: Tensors
     lists: Mapping[tuple[str, int], Edges]
+    delays: Mapping[str, tuple[int, ...]]
 
     def rows(self, *shape: int) -> torch.Tensor:
         """Memory for rows, its numbers not set."""
@@ -91,6 +93,7 @@ class Call:
             CHUNKS: self.chunks, WIDTH: width, GROUP: 1 if plan.single else TRIALS_TOGETHER,
             **{f"cells:{s}": plan.program.size(s) for s in sources},
             **{f"depth:{s}": d for s, d in self.depth.items()},
+            **{f"groups:{p.name}": len(self.delays[p.name]) for p in plan.pathways},
             "cells": plan.populations[0].size,
             **more,
         }  # fmt: skip
@@ -145,7 +148,9 @@ def run_forward(call: Call, given: Tensors) -> tuple[Tensors, torch.Tensor | Non
             results[key] = arrays[key] = call.rows(call.n_trials, p.size).copy_(arrays[key])
     if plan.keeps_ports:
         for pathway, k, g in _sent(plan):
-            arrays[f"sent:{pathway.name}:{k}:{g}"] = like.new_zeros((*shape, plan.program.size(pathway.pre)))
+            copies = 1 if plan.groups[pathway.name][g].delay is not None else len(call.delays[pathway.name])
+            kept = (copies * call.n_steps, call.n_trials, plan.program.size(pathway.pre))
+            arrays[f"sent:{pathway.name}:{k}:{g}"] = like.new_zeros(kept)
     width = call.width(1)
     units = call.units(width)
     bad = torch.full((units, 3), -1, dtype=torch.int64) if plan.checks and not call.kernels.on_gpu else None
@@ -191,8 +196,8 @@ class ComponentFunction(torch.autograd.Function):
         return tuple(results.values())
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        refuse_twice()
         arrays = {**ctx.call.fixed, **dict(zip(ctx.kept, ctx.saved_tensors, strict=True))}
         wanted = {n for n, w in zip(ctx.names, ctx.needs_input_grad[2:], strict=True) if w}
         found = run_reverse(ctx.call, arrays, dict(zip(ctx.results, gradients, strict=True)), wanted)
@@ -286,13 +291,18 @@ def _of_weight(call: Call, at: list[str], arrays: Tensors) -> torch.Tensor | Non
     adjoint = arrays.get(f"adjoint:{pathway.post}:{PORT}:{pathway.deliveries[k].port}")
     if adjoint is None:
         return None
-    group = plan.groups[name][g]
     sent = arrays.get(f"sent:{name}:{k}:{g}")
-    if sent is None:
-        begin = call.depth[pathway.pre] - group.delay
-        sent = arrays[f"{EMITTED}:{pathway.pre}"][begin : begin + call.n_steps]
-    sent, adjoint = sent.reshape(-1, sent.shape[-1]), adjoint.reshape(-1, adjoint.shape[-1])
-    if f"matrix:{name}:{k}:{g}" in arrays:
-        rows = listed(sent) if pathway.emits == "spikes" and not call.kernels.on_gpu else None
-        return sent.t() @ adjoint if rows is None else matrix_gradient(rows, adjoint)
-    return edge_gradients(sent, adjoint, call.lists[name, g])
+    numbers = [g] if plan.groups[name][g].delay is not None else range(len(call.delays[name]))
+    found = []
+    for copy, number in enumerate(numbers):
+        if sent is None:
+            begin = call.depth[pathway.pre] - call.delays[name][number]
+            rows = arrays[f"{EMITTED}:{pathway.pre}"][begin : begin + call.n_steps]
+        else:
+            rows = sent[copy * call.n_steps : (copy + 1) * call.n_steps]
+        x, y = rows.reshape(-1, rows.shape[-1]), adjoint.reshape(-1, adjoint.shape[-1])
+        if f"matrix:{name}:{k}:{g}" in arrays:
+            cells = listed(x) if pathway.emits == "spikes" and not call.kernels.on_gpu else None
+            return x.t() @ y if cells is None else matrix_gradient(cells, y)
+        found.append(edge_gradients(x, y, call.lists[name, number]))
+    return torch.cat(found)

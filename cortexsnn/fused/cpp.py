@@ -26,6 +26,8 @@ _TEXT = {
 }  # fmt: skip
 STATE, PORT, CONSTANT, EMITTED, REDUCED, LOCAL = "state", "port", "constant", "emitted", "reduced", "local"
 STEPS, TRIALS, START, CHUNKS, GROUP, WIDTH = "steps", "trials", "start", "chunks", "group", "width"
+GROUP_NUMBER = "lag"
+"""Number of a delay in a loop over those of a pathway."""
 HEADER = '#include "fused.h"\nusing namespace fused;\n'
 
 
@@ -199,7 +201,9 @@ class Writer:
         sizes = [f"const int64_t {v} = n[{k}];  // {key}" for k, (key, v) in enumerate(self.size.places.items())]
         arrays = []
         for k, (key, v) in enumerate(self.array.places.items()):
-            kind = {"post": "int32_t", "first": "int64_t", "bad": "int64_t"}.get(key.split(":")[0], "T")
+            kind = {"post": "int32_t", "first": "int64_t", "delays": "int64_t", "bad": "int64_t"}.get(
+                key.split(":")[0], "T"
+            )
             arrays.append(f"{kind}* const {v} = static_cast<{kind}*>(a[{k}]);  // {key}")
         text = "\n".join([*head, *sizes, *arrays, *unit])
         return Kernel(name, text, tuple(self.array.places), tuple(self.size.places))
@@ -225,11 +229,16 @@ class Writer:
     def each_group(self, pathway: Pathway) -> Iterator[tuple[int, EdgeGroup, str]]:
         """Number, edges and emitted row of each delay of a pathway; what is written for one happens if something was sent so long ago."""
         for g, group in enumerate(self.plan.groups[pathway.name]):
+            delay = str(group.delay)
+            if group.delay is None:
+                delay = f"{self.array('delays', pathway.name)}[{GROUP_NUMBER}]"
+                n = self.size("groups", pathway.name)
+                self.put(f"for (int64_t {GROUP_NUMBER} = 0; {GROUP_NUMBER} < {n}; {GROUP_NUMBER}++)")
             self.put("{")
-            if pathway.emits == "values" and group.delay:
-                self.put(f"if ({self.size(START)} + t >= {group.delay})")
+            if pathway.emits == "values" and group.delay != 0:
+                self.put(f"if ({self.size(START)} + t >= {delay})")
             self.put("{")
-            yield g, group, f"({self.row(pathway.pre, 't')} - {group.delay})"
+            yield g, group, f"({self.row(pathway.pre, 't')} - {delay})"
             self.put("}", "}")
 
     def edges(self, pathway: Pathway, k: int, g: int, group: EdgeGroup, as_list: bool) -> dict[str, str]:
@@ -237,11 +246,19 @@ class Writer:
         at = (pathway.name, str(g))
         if group.dense and not as_list:
             return {"matrix": self.array("matrix", pathway.name, str(k), str(g))}
+        first = self.array("first", *at)
         return {
-            "first": self.array("first", *at),
+            "first": first
+            if group.delay is not None
+            else f"({first} + {GROUP_NUMBER} * ({self.cells(pathway.pre)} + 1))",
             "post": self.array("post", *at),
             "weight": self.array("weight", pathway.name, str(k), str(g)),
         }
+
+    def sent_at(self, pathway: Pathway, k: int, g: int, group: EdgeGroup) -> str:
+        """Pointer to what was sent through a factor in a step, where it is kept."""
+        row = f"({GROUP_NUMBER} * {self.size(STEPS)} + t)" if group.delay is None else "t"
+        return self.rows_at(self.array("sent", pathway.name, str(k), str(g)), row, self.cells(pathway.pre))
 
 
 def literal(number: float) -> str:

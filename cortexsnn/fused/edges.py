@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .compiled import by_hand, why_not
+from .compiled import by_hand, refuse_twice, why_not
 
 _BODY = """
 // Rows of x (row, pre) and y (row, post); cell c owns the edges first[c] to first[c + 1].
@@ -103,9 +103,10 @@ class _EdgeSums(torch.autograd.Function):
         return y
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
         (x, weight), edges, y = ctx.saved_tensors, ctx.edges, gradients[0].contiguous()
+        if not _by_torch(x, edges):
+            refuse_twice()
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
             to_x = torch.zeros_like(x)

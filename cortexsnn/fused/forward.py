@@ -115,7 +115,7 @@ class Forward(Writer):
         post = self.plan.program.population(pathway.post)
         x = self.rows_at(self.array(EMITTED, pathway.pre), row, n_pre)
         if delivery.factor:
-            x = self._sent(phase, k, delivery, g, x)
+            x = self._sent(phase, k, delivery, g, group, x)
         edges = self.edges(pathway, k, g, group, as_list=reads_post(pathway, self.plan.program))
         y = self.port_at(post, delivery.port)
         cells = f"{pathway.pre}_cells"
@@ -134,7 +134,7 @@ class Forward(Writer):
             call = f"add_all_edges<T>({n_pre}, {x}, {edges['first']}, {edges['post']}, {edges['weight']}, {y});"
         self.put(f"for (int64_t b = bg; b < be; b++) {{ const int64_t i = b - bg; (void)i; {call} }}")
 
-    def _sent(self, phase: Deliver, k: int, delivery: Delivery, g: int, emitted: str) -> str:
+    def _sent(self, phase: Deliver, k: int, delivery: Delivery, g: int, group: EdgeGroup, emitted: str) -> str:
         """What the source sends through a factor, computed; returns where it is."""
         pathway = phase.pathway
         factor = trace_factor(phase, delivery, self.plan)
@@ -142,7 +142,7 @@ class Forward(Writer):
         pointers = Pointers(self, source)
         n = self.cells(pathway.pre)
         if self.plan.keeps_ports:
-            into = self.rows_at(self.array("sent", pathway.name, str(k), str(g)), "t", n)
+            into = self.sent_at(pathway, k, g, group)
         else:
             into = self.local_at("sent", pathway.pre, pathway.name, str(k))
         pointers.lines += [f"const T* const emitted = {emitted};", f"T* const into = {into};"]

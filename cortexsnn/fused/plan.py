@@ -13,10 +13,17 @@ from .phases import Deliver, Phase, phases
 
 @dataclass(frozen=True)
 class EdgeGroup:
-    """Edges of a pathway with one delay, in steps; ``dense`` ones are a matrix, others a list."""
+    """Edges of a pathway with one delay, in steps; ``dense`` ones are a matrix, others a list.
 
-    delay: int
+    ``delay`` is None for lists of many delays, which a kernel goes through in a loop: its text does not grow with their number.
+    """
+
+    delay: int | None
     dense: bool
+
+
+MOST_WRITTEN_OUT = 4
+"""Delays of a pathway beyond which a kernel goes through them in a loop."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .compiled import by_hand
+from .compiled import by_hand, refuse_twice
 
 _BODY = """
 // x (row, pre), y (row, post), matrix (pre, post); cells first[r] to first[r + 1] of the list are those of row r that are not 0.
@@ -115,8 +115,8 @@ class _Product(torch.autograd.Function):
         return y
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
+        refuse_twice()
         x, first, cells, matrix = ctx.saved_tensors
         to_x = gradients[0] @ matrix.t() if ctx.needs_input_grad[0] else None
         to_matrix = matrix_gradient(Listed(x, first, cells), gradients[0]) if ctx.needs_input_grad[1] else None

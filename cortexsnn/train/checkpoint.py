@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,7 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], data: Mapping[str, An
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.partial"):  # by a training that was killed while it wrote
-            left.unlink(missing_ok=True)
+        _remove_left(path)
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
@@ -44,6 +44,25 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], data: Mapping[str, An
         raise CheckpointError(
             f"{path}: a checkpoint cannot be written ({error.strerror or error}); the last one is still whole"
         ) from None
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what trainings left that were killed while they wrote, and not what one is writing."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.partial")
+    for left in path.parent.iterdir():
+        found = pattern.fullmatch(left.name)
+        if found and not _is_running(int(found[1])):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
 
 
 def _flush_names(folder: Path) -> None:
@@ -67,6 +86,8 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             data = json.loads((file.metadata() or {})[_KEY])
+            if not isinstance(data, dict):
+                raise ValueError("its data are no mapping")
             return {name: file.get_tensor(name) for name in file.keys()}, data  # noqa: SIM118 - it is no mapping
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(

@@ -47,6 +47,8 @@ class EventData:
         for s, (t, c) in enumerate(zip(times, channels, strict=True)):
             if len(t) != len(c):
                 raise InputError(f"events: sample {s} has {len(t)} times but {len(c)} channels")
+            if not np.isfinite(t).all():
+                raise InputError(f"events: sample {s} has times that are no numbers")
             if len(c) and (c.min() < 0 or c.max() >= n_channels):
                 raise InputError(
                     f"events: sample {s} has channels from {c.min()} to {c.max()}, expected 0 to {n_channels - 1}"

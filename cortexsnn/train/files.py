@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 import struct
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def _bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
@@ -49,7 +51,9 @@ def idx(path: Path | str) -> np.ndarray:
     dims = content[3]
     shape = struct.unpack(f">{dims}I", content[4 : 4 + 4 * dims]) if len(content) >= 4 + 4 * dims else ()
     dtype = np.dtype(_IDX_TYPES[content[2]])
-    expected = 4 + 4 * dims + int(np.prod(shape)) * dtype.itemsize
+    expected = 4 + 4 * dims + math.prod(shape) * dtype.itemsize
+    if not 1 <= dims <= 3:
+        raise InputError(f"{path}: an array of {dims} dimensions; images have 3, labels 1")
     if len(shape) != dims or len(content) != expected:
         raise InputError(f"{path}: expected {expected} bytes for {' x '.join(map(str, shape))}, got {len(content)}")
     return np.frombuffer(content, dtype, offset=4 + 4 * dims).reshape(shape)
@@ -58,10 +62,19 @@ def idx(path: Path | str) -> np.ndarray:
 def mnist(folder: Path | str, train: bool = True) -> Part:
     """MNIST, Fashion-MNIST or another set under its file names: images (sample, 784) in [0, 1]."""
     name = "train" if train else "t10k"
-    images = idx(_one_of(Path(folder), f"{name}-images-idx3-ubyte", f"{name}-images.idx3-ubyte"))
-    labels = idx(_one_of(Path(folder), f"{name}-labels-idx1-ubyte", f"{name}-labels.idx1-ubyte"))
-    if len(images) != len(labels):
-        raise InputError(f"{folder}: {len(images)} images but {len(labels)} labels")
+    found = []
+    for what, dims in (("images", 3), ("labels", 1)):
+        path = _one_of(Path(folder), f"{name}-{what}-idx{dims}-ubyte", f"{name}-{what}.idx{dims}-ubyte")
+        found.append(idx(path))
+        if found[-1].ndim != dims or found[-1].dtype.kind != "u":
+            raise InputError(
+                f"{path}: expected {what}, bytes of {dims} dimensions, got {found[-1].dtype} of {found[-1].ndim}"
+            )
+    images, labels = found
+    if len(images) != len(labels) or not len(images):
+        raise InputError(
+            f"{folder}: {len(images)} images and {len(labels)} labels; expected as many of each, at least one"
+        )
     return Part(images.reshape(len(images), -1) / 255.0, labels.astype(np.int64))
 
 
@@ -83,6 +96,8 @@ def cifar10(folder: Path | str, train: bool = True) -> Part:
         if not content or len(content) % _CIFAR_RECORD:
             raise InputError(f"{path}: expected records of {_CIFAR_RECORD} bytes, got {len(content)} bytes")
         parts.append(np.frombuffer(content, np.uint8).reshape(-1, _CIFAR_RECORD))
+        if parts[-1][:, 0].max() > 9:
+            raise InputError(f"{path}: a label {parts[-1][:, 0].max()}, expected 0 to 9; CIFAR-100 has another layout")
     records = np.concatenate(parts)
     return Part(records[:, 1:] / 255.0, records[:, 0].astype(np.int64))
 
@@ -123,8 +138,10 @@ def shd(path: Path | str) -> EventData:
         with h5py.File(path) as file:
             times = [np.asarray(t, float) * 1e3 for t in file["spikes/times"]]
             channels = [np.asarray(u, np.int64) for u in file["spikes/units"]]
-            labels = np.asarray(file["labels"]).tolist()
-    except (OSError, KeyError) as error:
+            labels = np.asarray(file["labels"]).astype(np.int64).tolist()
+            if not isinstance(labels, list):
+                raise TypeError("labels are no list")
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a file of the Heidelberg data sets ({error!s:.100})") from None
     return _event_data(path, times, channels, labels, SHD_CHANNELS)
 
@@ -150,12 +167,20 @@ def _gestures(path: Path) -> list[tuple[int, int, int]]:
     """Label from 0, begin and end in microseconds, of each gesture."""
     try:
         with path.open(newline="") as file:
-            return [
+            found = [
                 (int(row["class"]) - 1, int(row["startTime_usec"]), int(row["endTime_usec"]))
                 for row in csv.DictReader(file)
             ]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: expected columns class, startTime_usec, endTime_usec ({error!s:.100})") from None
+    for label, start, stop in found:
+        if label < 0 or not 0 <= start < stop:
+            raise InputError(
+                f"{path}: class {label + 1} from {start} to {stop} us; classes count from 1, times rise from 0"
+            )
+    if not found:
+        raise InputError(f"{path}: holds no gesture")
+    return found
 
 
 def _aedat(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -165,11 +190,15 @@ def _aedat(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not content.startswith(b"#!AER-DAT3") or end < 0:
         raise InputError(f"{path}: not an AEDAT 3 file")
     place, found = end + len(b"#!END-HEADER\r\n"), []
-    while place + 28 <= len(content):
+    while place < len(content):
+        if place + 28 > len(content):
+            raise InputError(f"{path}: the packet at byte {place} is cut off")
         kind, _, size, _, _, _, number, _ = struct.unpack_from("<hhiiiiii", content, place)
         place += 28
         if size <= 0 or number < 0 or place + size * number > len(content):
             raise InputError(f"{path}: a packet at byte {place - 28} is cut off or damaged")
+        if kind == 1 and (size < 8 or size % 4):
+            raise InputError(f"{path}: polarity events of {size} bytes in the packet at byte {place - 28}, expected 8")
         if kind == 1:
             found.append(np.frombuffer(content, "<u4", size * number // 4, place).reshape(number, size // 4)[:, :2])
         place += size * number
@@ -186,4 +215,7 @@ def _event_data(
 ) -> EventData:
     if not labels:
         raise InputError(f"{where}: holds no sample; put the published files there")
-    return EventData.of(times, channels, np.array(labels, np.int64), n_channels)
+    try:
+        return EventData.of(times, channels, np.array(labels, np.int64), n_channels)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

@@ -16,12 +16,14 @@ from .data import Part
 from .encode import Encoder, repeated
 from .initialise import initialise
 from .penalties import Outputs, Penalty
-from .progress import History, Progress
+from .progress import History, Progress, digest
 from .settings import Settings
 from .windows import windows
 
 LARGEST_LOSS = 1e6
 """Beyond, a training has exploded."""
+VALIDATED_AT_ONCE = 8
+"""Batches of the validation part that are run together."""
 
 
 def fit(
@@ -36,11 +38,12 @@ def fit(
     until: float | None = None,
     checkpoint: Path | str | None = None,
     every: float = 60.0,
+    encode_validation: Encoder | None = None,
 ) -> History:
     """Train in place and leave the network at its best epoch on the validation part.
 
     Deterministic for a seed on one machine and number of threads. Magnitudes stay >= 0: every forward call projects. Under ``torchrun``
-    each process takes its share of every batch, and all end with the same network.
+    each process takes its share of every batch, and all end with the same network; a penalty is each process' of its own share.
 
     Parameters
     ----------
@@ -64,11 +67,13 @@ def fit(
         interrupted ends. It is replaced in one instant, so it survives a kill at any moment.
     every : float
         Seconds between checkpoints within an epoch; 0 for one after every batch.
+    encode_validation : callable, optional
+        For a validation part from another file than the training part, whose samples another encoder reads.
 
     Raises
     ------
     InputError
-        The circuit has no read-out or not exactly one input.
+        The circuit has no read-out or not exactly one input; samples and labels do not fit each other or the read-out.
     NumericalError
         Loss or gradient are no longer finite, or the loss has exploded; names epoch, batch and the population and step, or the
         parameter, where it began. The last checkpoint is kept.
@@ -76,12 +81,18 @@ def fit(
         The checkpoint is damaged or of another training, or cannot be written.
     """
     name = input_name(network)
+    check_part(network, "train", train)
+    check_part(network, "validation", validation)
     labels = torch.as_tensor(train.labels)
     images = torch.as_tensor(train.images, dtype=network.dtype)
     encode = encode or repeated(settings.n_steps)
-    progress = Progress(network, settings, seed, len(labels), None if checkpoint is None else Path(checkpoint), every)
+    identity = {"data": digest(train.images, train.labels), "penalty": penalty is not None}
+    progress = Progress(
+        network, settings, seed, len(labels), None if checkpoint is None else Path(checkpoint), every, identity
+    )
     if not progress.restore():
         initialise(network, {name: encode(images[: 4 * settings.batch])})
+        together.same_start(network)
         progress.begin()
     while not progress.finished:
         network.train()
@@ -89,7 +100,7 @@ def fit(
             rows, wanted = encode(images[together.share(chosen)]), labels[together.share(chosen)]
             loss = take_step(network, name, rows, wanted, settings, penalty, progress)
             progress.done(loss, len(chosen))
-        _validate(network, name, validation, encode, progress.history)
+        _validate(network, validation, encode_validation or encode, settings.batch, progress.history)
         history = progress.history
         accuracy = history.validation_accuracy
         reached = until is not None and len(accuracy) >= 3 and bool(np.mean(accuracy[-3:]) >= until)
@@ -108,7 +119,7 @@ def take_step(
     """Forward, backward and a step of the optimiser; the mean loss."""
     progress.optimiser.zero_grad(set_to_none=True)
     total, share = 0.0, together.weight(len(labels))
-    for outputs, part in windows(network, {name: rows}, settings):
+    for outputs, part in windows(network, {name: rows}, settings) if len(labels) else ():
         loss = functional.cross_entropy(
             scores(network, outputs).float(), labels, label_smoothing=settings.label_smoothing
         )
@@ -119,6 +130,7 @@ def take_step(
         if not abs(total) <= LARGEST_LOSS:
             raise NumericalError(f"the loss became {total:g} in {progress.where}: {_origin(network, name, rows)}")
         progress.scaler.scale(loss * share).backward()
+    progress.confirm()
     together.add_gradients(network)
     progress.scaler.unscale_(progress.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
@@ -134,18 +146,46 @@ def take_step(
 
 @torch.no_grad()
 def _origin(network: Network, name: str, rows: torch.Tensor) -> str:
-    """Where a loss that is no number comes from, and what to do."""
+    """Where a loss that is no number, or too large a one, comes from, and what to do."""
     remedy = "lower the learning rate or clip more"
     for parameter, values in network.named_parameters():
         if not bool(values.isfinite().all()):
             return f"{parameter} is not finite; {remedy}"
     try:
-        network({name: rows})
+        outputs, state = network({name: rows})
     except NumericalError as error:
         return f"{error}"
-    return (
-        f"all states are finite; {remedy}, truncate the steps that gradients go back through, or use a wider surrogate"
+    readout = str(network.training_data.readout)
+    size = outputs[readout][str(network.emitted_name(readout))].abs().amax((1, 2))
+    largest = max(
+        ((float(v.abs().max()), f"{p}.{n}") for p, found in state.states.items() for n, v in found.items()),
+        default=(0.0, "none"),
     )
+    return (
+        f"the output of {readout} is largest in step {int(size.argmax())}, {float(size.max()):.3g}; of all states {largest[1]} ends largest, "
+        f"{largest[0]:.3g}; {remedy}, truncate the steps that gradients go back through, or use a wider surrogate"
+    )
+
+
+def check_part(network: Network, path: str, part: Part) -> None:
+    """Refuse samples and labels that do not fit each other or the read-out.
+
+    Raises
+    ------
+    InputError
+    """
+    images, labels = np.asarray(part.images), np.asarray(part.labels)
+    if len(images) != len(labels) or len(labels) == 0:
+        raise InputError(
+            f"{path}: {len(images)} samples and {len(labels)} labels; expected as many of each, at least one"
+        )
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise InputError(f"{path}: expected whole numbers as labels, (sample,), got {labels.dtype} {labels.shape}")
+    n_classes = network.program.size(str(network.training_data.readout))
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise InputError(
+            f"{path}: labels from {labels.min()} to {labels.max()}, the read-out has classes 0 to {n_classes - 1}"
+        )
 
 
 def use_one_thread() -> None:
@@ -186,9 +226,11 @@ def input_name(network: Network) -> str:
 
 
 @torch.no_grad()
-def _validate(network: Network, name: str, part: Part, encode: Encoder, history: History) -> None:
+def _validate(network: Network, part: Part, encode: Encoder, batch: int, history: History) -> None:
     network.eval()
-    outputs, _ = network({name: encode(torch.as_tensor(part.images, dtype=network.dtype))})
-    found, labels = scores(network, outputs), torch.as_tensor(part.labels)
+    labels = torch.as_tensor(part.labels)
+    samples, name = torch.as_tensor(part.images, dtype=network.dtype), input_name(network)
+    parts = [scores(network, network({name: encode(chosen)})[0]) for chosen in samples.split(VALIDATED_AT_ONCE * batch)]
+    found = torch.cat(parts)
     history.validation_loss.append(float(functional.cross_entropy(found, labels)))
     history.validation_accuracy.append(float((found.argmax(1) == labels).double().mean()))

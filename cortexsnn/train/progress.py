@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..emit.to_torch import Network
@@ -42,9 +44,11 @@ class Progress:
     """
 
     def __init__(
-        self, network: Network, settings: Settings, seed: int, n_samples: int, path: Path | None, every: float
-    ) -> None:
+        self, network: Network, settings: Settings, seed: int, n_samples: int, path: Path | None, every: float,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.network, self.settings, self.path, self.every = network, settings, path, every
+        self.identity = dict(identity or {})
         self.seed, self.n_samples = seed, n_samples
         self.optimiser = optimiser_of(network, settings)
         per_epoch = -(-n_samples // settings.batch)
@@ -59,6 +63,7 @@ class Progress:
         self.stopped = False
         self._order_from = self.generator.get_state()
         self._saved = time.monotonic()
+        self._pending: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None
 
     @property
     def finished(self) -> bool:
@@ -97,8 +102,13 @@ class Progress:
         """A batch is done."""
         self.total += loss * n_samples
         self.batch += 1
-        if time.monotonic() - self._saved >= self.every:
-            self.save()
+        if self.path is not None and time.monotonic() - self._saved >= self.every:
+            self._pending = self._content()
+
+    def confirm(self) -> None:
+        """The next loss was a sound one: what the last batch left may be kept."""
+        if self._pending is not None:
+            self._write(*self._pending)
 
     def end_epoch(self, score: tuple[float, float], newest: bool, stop: bool) -> None:
         """An epoch is done; its weights are kept if none were better, or always if ``newest``."""
@@ -119,17 +129,27 @@ class Progress:
         return {
             "program": self.network.program.hash, "settings": dataclasses.asdict(self.settings), "seed": self.seed,
             "samples": self.n_samples, "dtype": str(self.network.dtype), "surrogate": self.network.surrogate,
-            "realisation": self.network.realisation.seed,
+            "realisation": self.network.realisation.seed, "detach_reset": all(d.detach_reset for d in self.network.dynamics.values()),
+            "numbers": _numbers_of(self.network), **self.identity,
         }  # fmt: skip
 
     def save(self) -> None:
-        """Write the checkpoint, if there is to be one; of several processes the first does."""
-        self._saved = time.monotonic()
-        if self.path is None or not together.is_first():
-            return
+        """Write the checkpoint, if there is to be one."""
+        if self.path is not None:
+            self._write(*self._content())
+
+    def _write(self, tensors: dict[str, torch.Tensor], data: dict[str, Any]) -> None:
+        """Of several processes the first does."""
+        self._saved, self._pending = time.monotonic(), None
+        if self.path is not None and together.is_first():
+            checkpoint.write(self.path, tensors, data)
+
+    def _content(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """All that a training needs to go on, as it is now."""
         optimiser, groups = checkpoint.optimiser_state(self.optimiser)
         tensors = {
             "order": self._order_from,
+            "generator": torch.get_rng_state(),
             **{f"network/{n}": t for n, t in self.network.state_dict().items()},
             **{f"kept/{n}": t for n, t in self.kept.items()},
             **{f"optimiser/{n}": t for n, t in optimiser.items()},
@@ -139,7 +159,7 @@ class Progress:
             "stopped": self.stopped, "history": dataclasses.asdict(self.history), "optimiser": groups,
             "schedule": self.schedule.state_dict(), "scaler": self.scaler.state_dict(),
         }  # fmt: skip
-        checkpoint.write(self.path, tensors, data)
+        return {n: t.detach().clone() for n, t in tensors.items()}, copy.deepcopy(data)
 
     def restore(self) -> bool:
         """Go on from the checkpoint, if there is one.
@@ -171,10 +191,31 @@ class Progress:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(data["scaler"])
         self.generator.set_state(tensors["order"])
+        torch.set_rng_state(tensors["generator"])
         self.epoch, self.batch, self.total = data["epoch"], data["batch"], data["total"]
         self.best, self.stopped = (data["best"][0], data["best"][1]), data["stopped"]
         self.history = History(**data["history"])
         return True
+
+
+def digest(*arrays: Any) -> str:
+    """Name of some numbers, 16 hexadecimal digits."""
+    found = hashlib.sha256()
+    for array in map(np.ascontiguousarray, arrays):
+        found.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    return found.hexdigest()[:16]
+
+
+def _numbers_of(network: Network) -> str:
+    """Name of all that was drawn for a network: parameters, initial values, edges."""
+    drawn = network.realisation
+    numbers = [
+        v for found in (drawn.parameters, drawn.initial) for p in sorted(found) for _, v in sorted(found[p].items())
+    ]
+    for name in sorted(drawn.edges):
+        edges = drawn.edges[name]
+        numbers += [edges.pre, edges.post, edges.values, edges.delay]
+    return digest(*numbers)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -67,8 +68,15 @@ class Settings:
                 raise InputError(f"settings.{name}: {unknown(name, getattr(self, name), known)}")
         for name in ("epochs", "batch", "n_steps", "truncate", "recompute", "patience"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"settings.{name}: expected at least 1, got {value}")
+            optional = value is None and name in ("truncate", "recompute", "patience")
+            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InputError(f"settings.{name}: expected a whole number of at least 1, got {value!r:.60}")
+        for name in ("learning_rate", "clip", "number_rate", "label_smoothing"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise InputError(f"settings.{name}: expected a number of at least 0, got {value!r:.60}")
+        if self.label_smoothing > 1:
+            raise InputError(f"settings.label_smoothing: expected at most 1, got {self.label_smoothing}")
         if self.truncate and self.recompute:
             raise InputError("settings: truncate and recompute exclude each other; a truncated run is short already")
 

@@ -51,6 +51,14 @@ def mean(value: float, n_samples: int) -> float:
     return float(total[0] / total[1])
 
 
+def same_start(network: torch.nn.Module) -> None:
+    """All processes begin with the numbers of the first."""
+    if active():
+        with torch.no_grad():
+            for values in (*network.parameters(), *network.buffers()):
+                distributed.broadcast(values, 0)
+
+
 def add_gradients(network: torch.nn.Module) -> None:
     """Gradients of all processes added up, the same everywhere afterwards."""
     if not active():

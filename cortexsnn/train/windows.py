@@ -9,6 +9,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from ..emit.to_torch import Network, State
+from ..errors import InputError
 from .penalties import Outputs
 from .settings import PRECISIONS, Settings
 
@@ -34,7 +35,17 @@ def windows(network: Network, rows: Rows, settings: Settings) -> Iterator[tuple[
 
 
 def recomputed(network: Network, rows: Rows, length: int, state: State | None = None) -> Outputs:
-    """The outputs of a run of which only ``length`` steps are kept at once for the way back; the others are computed again."""
+    """The outputs of a run of which only ``length`` steps are kept at once for the way back; the others are computed again.
+
+    Raises
+    ------
+    InputError
+        The network normalises over batches, in training mode: that is over all steps at once.
+    """
+    if len(network.normalisation) and network.training:
+        raise InputError(
+            "recompute: batch normalisation looks at all steps at once, and steps that are computed again would count twice; leave one out"
+        )
     parts: list[Outputs] = []
     n_steps = len(next(iter(rows.values())))
     for first in range(0, n_steps, length):

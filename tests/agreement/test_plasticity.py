@@ -17,7 +17,7 @@ from cortexsnn.plasticity import rule
 
 PYTHON = ("numpy", "torch", "brian2")
 ALL = (*PYTHON, "brian2:cython", "brian2:cpp_standalone")
-REWARD = np.random.default_rng(0).random((1600, 2, 1))
+REWARD = np.random.default_rng(0).random((2000, 2, 1))
 
 
 def _network(plasticity: Any, delay: Any = "1 ms", **more: Any) -> cx.Circuit:
@@ -54,14 +54,18 @@ def test_weights_are_identical_in_all_engines() -> None:
     assert report.met == "bitwise"
     recording = report.recordings["numpy"]
     assert _updates(recording) >= 10_000
-    moved = recording["x_E"]["final_w"].values[0] - cx.realise(_network(rule("pair_stdp", w_max="3 mV")), 1).edges["x_E"].weight
+    moved = (
+        recording["x_E"]["final_w"].values[0]
+        - cx.realise(_network(rule("pair_stdp", w_max="3 mV")), 1).edges["x_E"].weight
+    )
     assert (moved != 0).all()
     assert {"final_w", "final_x", "final_y"} <= set(recording["x_E"].data_vars)
 
 
 def test_all_that_a_rule_can_say() -> None:
     """Two trials, each from the weights drawn; third factors, sums, intervals, release, states of both ends."""
-    report = cx.verify(plastic.everything(), {"reward": REWARD}, engines=ALL, seed=1, minimum_spikes=1000)
+    engines = (*PYTHON, "brian2:cpp_standalone")
+    report = cx.verify(plastic.everything(), {"reward": REWARD}, engines=engines, seed=1, minimum_spikes=1000)
     assert report.agree, str(report)
     worst = float(report.table["max_relative"].max())
     assert worst < 1e-10
@@ -128,7 +132,9 @@ def _random_rule(random: Random) -> dict[str, Any]:
         "bounds": {"min": random.choice(("0 mV", "0.2 mV")), "max": "3 mV"},
     }  # fmt: skip
     if random.random() < 0.5:
-        found["every"] = {f"{random.choice((1, 7, 50))} ms": random.choice(("w *= 0.99", "w = w + 0.1*(1*mV - w)", change()))}
+        found["every"] = {
+            f"{random.choice((1, 7, 50))} ms": random.choice(("w *= 0.99", "w = w + 0.1*(1*mV - w)", change()))
+        }
     if random.random() < 0.3:
         found["sums"] = {"total": "w"}
         found["every"] = {"20 ms": "w *= clip(60*mV/total, 0.5, 2)"}
@@ -218,7 +224,7 @@ def test_what_was_learned_is_a_circuit(trial: int) -> None:
         edges, before = cx.realise(taught, 9).edges[name], cx.realise(circuit, 3).edges[name]
         assert np.array_equal(edges.weight, recording[name]["final_w"].values[trial])
         assert np.array_equal(edges.pre, before.pre)
-        assert np.array_equal(edges.delay, np.broadcast_to(before.delay, edges.pre.shape))
+        assert np.array_equal(*(np.broadcast_to(e.delay, edges.pre.shape) for e in (edges, before)))
     with pytest.raises(cx.InputError, match="of another circuit"):
         cx.learned(taught, recording)
     with pytest.raises(cx.InputError, match="trial: expected an integer between 0 and 1"):

@@ -215,7 +215,15 @@ def test_a_dendrite_learns_to_predict_its_soma() -> None:
     rate, random = 40.0, np.random.default_rng(0)
     n, n_steps = 40, 30_000
     learning = rule(
-        "dendritic_prediction", w_max=50.0, w_min=0.0, dt="1 ms", dendrite="d", rate=0.005, phi_max="150 Hz", theta=1.0, width=0.2
+        "dendritic_prediction",
+        w_max=50.0,
+        w_min=0.0,
+        dt="1 ms",
+        dendrite="d",
+        rate=0.005,
+        phi_max="150 Hz",
+        theta=1.0,
+        width=0.2,
     )
     circuit = cx.Circuit(
         name="prediction", dt="1 ms", neurons={"cell": cell},

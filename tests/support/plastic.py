@@ -82,7 +82,7 @@ _EVERYTHING = {  # on the way from an input: release, eligibility, two third fac
 def everything(rate: str = "60 Hz") -> cx.Circuit:
     """All that a rule can say, on spiking, graded and inhibitory sources, with drawn delays, recurrent edges and charge conserved."""
     return cx.Circuit(
-        name="everything", dt="0.5 ms", duration="800 ms", neurons={"cell": _CELL, "critic": _CRITIC, "rate": _RATE},
+        name="everything", dt="0.5 ms", duration="1000 ms", neurons={"cell": _CELL, "critic": _CRITIC, "rate": _RATE},
         inputs={"x": {"size": 30, "kind": "poisson", "rate": rate}, "reward": {"size": 1, "kind": "current"}},
         populations={
             "E": {"size": 8, "neuron": "cell", "transmitter": "excitatory"}, "I": {"size": 4, "neuron": "cell", "transmitter": "inhibitory"},

@@ -14,6 +14,7 @@ import torch
 import cortexsnn as cx
 from cortexsnn.train import files
 from cortexsnn.train.encode import delta_spikes
+from cortexsnn.train.events import EventData
 from cortexsnn.train.fit import fit
 from cortexsnn.train.settings import Settings
 
@@ -106,6 +107,82 @@ def test_dvs_gesture(tmp_path: Path) -> None:
         files.dvs_gesture([path])
 
 
+def _damaged_gz() -> bytes:
+    content = bytearray(gzip.compress(_idx(np.zeros((2, 28, 28)))))
+    content[10] ^= 0xFF
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (_damaged_gz(), "cannot be read"),
+        (bytes([0, 0, 8, 70]) + bytes(4 * 70), "an array of 70 dimensions"),
+        (bytes([0, 0, 8, 0]), "an array of 0 dimensions"),
+        (bytes([0, 0, 8, 2]) + struct.pack(">2I", 2**31, 2**31), "expected 4611686018427387916 bytes"),
+    ],
+)
+def test_odd_idx_files_are_named(tmp_path: Path, content: bytes, expected: str) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(cx.InputError, match=f"x: .*{expected}"):
+        files.idx(tmp_path / "x")
+
+
+def test_images_and_labels_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(_idx(np.zeros(3)))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(_idx(np.zeros((3, 2, 2))))
+    with pytest.raises(cx.InputError, match="train-images-idx3-ubyte: expected images, bytes of 3 dimensions"):
+        files.mnist(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(_idx(np.zeros((0, 2, 2))))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(_idx(np.zeros(0)))
+    with pytest.raises(cx.InputError, match="0 images and 0 labels"):
+        files.mnist(tmp_path)
+    (tmp_path / "test_batch.bin").write_bytes(bytes([77]) + bytes(3072))
+    with pytest.raises(cx.InputError, match="a label 77, expected 0 to 9"):
+        files.cifar10(tmp_path, train=False)
+
+
+@pytest.mark.parametrize(
+    ("packets", "table", "expected"),
+    [
+        (struct.pack("<hhiiiiii", 1, 0, 6, 4, 0, 1, 1, 1) + bytes(6), "4,500,3000", "polarity events of 6 bytes"),
+        (bytes(20), "4,500,3000", "the packet at byte 42 is cut off"),
+        (b"", "0,500,3000", "class 0 from 500 to 3000"),
+        (b"", "4,3000,500", "class 4 from 3000 to 500"),
+        (b"", "", "holds no gesture"),
+        (b"", "9" * 200_000, "expected columns class"),
+    ],
+)
+def test_odd_recordings_of_gestures_are_named(tmp_path: Path, packets: bytes, table: str, expected: str) -> None:
+    path = tmp_path / "u.aedat"
+    path.write_bytes(b"#!AER-DAT3.1\r\n#Format: RAW\r\n#!END-HEADER\r\n" + packets)
+    (tmp_path / "u_labels.csv").write_text(f"class,startTime_usec,endTime_usec\n{table}\n")
+    with pytest.raises(cx.InputError, match=f"u.*: .*{expected}"):
+        files.dvs_gesture([path])
+
+
+@pytest.mark.parametrize(
+    ("times", "labels", "expected"),
+    [
+        ("strings", [0], "not a file of the Heidelberg"),
+        ([[0.1, 0.2]], [0], "s.h5: events: sample 0 has 2 times but 1"),
+        ([[np.nan]], [0], "are no numbers"),
+    ],
+)
+def test_odd_heidelberg_files_are_named(tmp_path: Path, times: object, labels: list[int], expected: str) -> None:
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        if isinstance(times, str):
+            file["spikes/times"] = [b"a"]
+        else:
+            rows = file.create_dataset("spikes/times", (1,), h5py.vlen_dtype(np.float64))
+            rows[0] = times[0]  # type: ignore[index]
+        units = file.create_dataset("spikes/units", (1,), h5py.vlen_dtype(np.uint16))
+        units[0] = [1]
+        file["labels"] = labels
+    with pytest.raises(cx.InputError, match=expected):
+        files.shd(tmp_path / "s.h5")
+
+
 def test_delta_spikes() -> None:
     signal = np.array([0.0, 0.3, 0.6, 0.6, 0.2, 0.9])[None, :, None]
     spikes = delta_spikes(signal, 0.5)
@@ -135,3 +212,20 @@ def test_events_train(tmp_path: Path) -> None:
     train, validation = part._replace(images=part.images[:60], labels=part.labels[:60]), part._replace(images=part.images[60:], labels=part.labels[60:])  # fmt: skip
     history = fit(network, train, validation, Settings(epochs=8, batch=20, learning_rate=1e-2), 0, encode=encode)
     assert max(history.validation_accuracy) > 0.9
+
+
+def test_a_validation_part_from_another_file() -> None:
+    """Samples by number mean another file's samples under another encoder."""
+
+    def made(labels: list[int]) -> EventData:
+        random = np.random.default_rng(len(labels))
+        times = [np.sort(random.uniform(0, 100, 100)) for _ in labels]
+        channels = [random.integers(20 * label, 20 * (label + 1), 100) for label in labels]
+        return EventData.of(times, channels, np.array(labels), 40)
+
+    train, test = made([0, 1] * 30), made([1] * 12 + [0] * 18)
+    network = cx.to_torch(cx.load("feedforward", n_inputs=40, hidden=(20,), n_classes=2, spikes=True, gain=2.0))
+    encoders = [d.encoder(10, 10.0) for d in (train, test)]
+    settings = Settings(epochs=6, batch=4, learning_rate=1e-2)  # so that the validation part is run in parts
+    history = fit(network, train.part(), test.part(), settings, 0, encode=encoders[0], encode_validation=encoders[1])
+    assert max(history.validation_accuracy) == 1.0

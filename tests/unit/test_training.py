@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from safetensors.torch import load_file
 import cortexsnn as cx
 import trains
 from cortexsnn.train import penalties
+from cortexsnn.train.data import Part
 from cortexsnn.train.encode import repeated
 from cortexsnn.train.fit import fit, input_name, take_step
+from cortexsnn.train.normalise import add_batch_norm
 from cortexsnn.train.progress import Progress
 from cortexsnn.train.settings import Settings
-from cortexsnn.train.windows import recomputed
+from cortexsnn.train.windows import recomputed, windows
 
 SCRIPT = Path(trains.__file__)
 KILLS = int(os.environ.get("CORTEXSNN_KILLS", "6"))
@@ -188,15 +192,158 @@ def test_the_scale_of_a_loss_is_part_of_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_numbers_can_have_a_rate_of_their_own() -> None:
-    start = {n: t.clone() for n, t in trains.network(dtype=torch.float64).numbers.state_dict().items()}
+    """A rate of next to nothing leaves them where they are, while weights move."""
+    once, twice = (_trained(epochs=n, number_rate=1e-12) for n in (1, 2))
+    numbers = [n for n in once if n.startswith("numbers.")]
+    assert max(float((once[n] - twice[n]).abs().max()) for n in numbers) < 1e-6
+    assert max(float((once[n] - twice[n]).abs().max()) for n in once if n not in numbers) > 1e-4
+    ordinary = [_trained(epochs=n) for n in (1, 2)]
+    assert max(float((ordinary[0][n] - ordinary[1][n]).abs().max()) for n in numbers) > 1e-4
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("constant", 1.0), ("cosine", 0.0), ("exponential", 0.01)])
+def test_schedules_end_where_they_say(schedule: str, last: float) -> None:
+    network = trains.network()
+    chosen = trains.settings(schedule=schedule, epochs=4)
+    progress = Progress(network, chosen, 1, 120, None, 0)
+    rates = []
+    for _ in range(4 * 5):
+        progress.optimiser.step()
+        progress.schedule.step()
+        rates.append(progress.schedule.get_last_lr()[0])
+    assert rates[-1] == pytest.approx(last * chosen.learning_rate, abs=1e-9)
+    assert all(a >= b for a, b in pairwise(rates))
+    assert (rates[9] < 0.7 * rates[0]) == (schedule != "constant")
+
+
+def _first_window(network: Any, **more: Any) -> list[torch.Tensor]:
+    rows = repeated(6)(torch.as_tensor(trains.data()[0].images[:20], dtype=network.dtype))
+    return [o["out"]["logit"] for o, _ in windows(network, {input_name(network): rows}, trains.settings(**more))]
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bfloat16", torch.bfloat16), ("float16", torch.float16)])
+def test_products_are_of_the_precision_that_is_said(precision: str, dtype: torch.dtype) -> None:
+    network, seen = trains.network(fused=False), list[torch.dtype]()
+    product = network.kernels.product
+
+    def watched(*given: Any) -> torch.Tensor:
+        found = product(*given)
+        seen.append(found.dtype)
+        return found
+
+    network.kernels.product = watched  # type: ignore[method-assign]
+    _first_window(network, precision=precision)
+    assert set(seen) == {dtype}
+    seen.clear()
+    _first_window(network)
+    assert set(seen) == {torch.float32}
+
+
+def test_states_go_on_from_window_to_window() -> None:
     network = trains.network(dtype=torch.float64)
-    fit(network, *trains.data(), trains.settings(number_rate=1e-12, epochs=1), 1)
-    moved = {n: float((t - start[n]).abs().max()) for n, t in network.numbers.state_dict().items()}
-    ordinary = _trained(epochs=1)
-    assert any(
-        float((ordinary[f"numbers.{n}"] - start[n]).abs().max()) > 1e-4 for n in start if f"numbers.{n}" in ordinary
-    )
-    assert all(bool(torch.isfinite(torch.tensor(d))) for d in moved.values())
+    (whole,) = _first_window(network)
+    parts = _first_window(network, truncate=2)
+    assert len(parts) == 3
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-12, atol=1e-12)
+
+
+def test_recomputed_steps_refuse_batch_normalisation() -> None:
+    circuit = cx.load("lateral_inhibition", n_inputs=12, hidden=(16,), n_classes=4, batch_norm=True)
+    network = cx.to_torch(circuit)
+    add_batch_norm(network, ("E1",))
+    with pytest.raises(cx.InputError, match="recompute: batch normalisation looks at all steps"):
+        recomputed(network, {"image": torch.zeros(12, 2, 12)}, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda: {"network": trains.network(seed=1, dtype=torch.float64)}, "realisation 0 there, 1 here"),
+        (lambda: {"network": cx.to_torch(_other_circuit(), surrogate="sigmoid(4)", dtype=torch.float64)}, "numbers "),
+        (lambda: {"train": Part(trains.data()[0].images[::-1].copy(), trains.data()[0].labels)}, "data "),
+        (lambda: {"penalty": penalties.rate(["E1"], 0.1, 1.0)}, "penalty False there, True here"),
+        (
+            lambda: {"network": trains.network(dtype=torch.float64, detach_reset=False)},
+            "detach_reset True there, False",
+        ),
+    ],
+)
+def test_a_checkpoint_knows_its_training(tmp_path: Path, change: Any, expected: str) -> None:
+    given = {"network": trains.network(dtype=torch.float64), "train": trains.data()[0], "penalty": None}
+    for more in ({}, change()):
+        now = {**given, **more}
+        arguments = (now["network"], now["train"], trains.data()[1], trains.settings(epochs=1), 1)
+        if not more:
+            fit(*arguments, checkpoint=tmp_path / "c", penalty=now["penalty"])
+            continue
+        with pytest.raises(cx.CheckpointError, match=expected):
+            fit(*arguments, checkpoint=tmp_path / "c", penalty=now["penalty"])
+
+
+def _other_circuit() -> cx.Circuit:
+    """Other numbers, the same statements."""
+    circuit = cx.load("lateral_inhibition", n_inputs=12, hidden=(16,), n_classes=4)
+    first = next(iter(circuit.projections))
+    return circuit.with_parameters({f"projections.{first}.weight": 0.25})
+
+
+def test_a_random_encoder_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    def ends(stop_after: int | None = None, file: Path | None = None) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        network = trains.network(dtype=torch.float64)
+
+        def report(epoch: int, history: Any) -> None:
+            if epoch == stop_after:
+                raise KeyboardInterrupt
+
+        def spikes(x: torch.Tensor) -> torch.Tensor:
+            return (torch.rand(6, *x.shape, dtype=x.dtype) < x).to(x.dtype)
+
+        with contextlib.suppress(KeyboardInterrupt):
+            fit(network, *trains.data(), trains.settings(epochs=3), 1, report, spikes, checkpoint=file)
+        return network.state_dict()
+
+    whole = ends()
+    ends(0, tmp_path / "c")
+    assert _same(ends(None, tmp_path / "c"), whole)
+
+
+def test_an_explosion_is_placed_and_leaves_a_sound_checkpoint(tmp_path: Path) -> None:
+    network = trains.network(dtype=torch.float64)
+    wild = trains.settings(epochs=3, optimiser="sgd", schedule="constant", clip=1e30, learning_rate=1e10)
+    with pytest.raises(
+        cx.NumericalError, match=r"the output of out is largest in step \d+, .* of all states \w+\.\w+ ends largest"
+    ):
+        fit(network, *trains.data(), wild, 1, checkpoint=tmp_path / "c", every=0)
+    kept = load_file(tmp_path / "c")
+    assert max(float(t.abs().max()) for n, t in kept.items() if n.startswith("network/")) < 1e3
+
+
+def test_what_is_written_beside_is_another_training_s_own(tmp_path: Path) -> None:
+    """Only what a dead process left of this very file goes away."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = [
+        tmp_path / name for name in (f".c.{dead.pid}.partial", f".c.{os.getppid()}.partial", f".c.b.{dead.pid}.partial")
+    ]
+    for path in left:
+        path.write_bytes(b"x")
+    _trained(tmp_path / "c", epochs=1)
+    assert [path.exists() for path in left] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (Part(np.zeros((3, 12)), np.zeros(2, int)), "train: 3 samples and 2 labels"),
+        (Part(np.zeros((0, 12)), np.zeros(0, int)), "at least one"),
+        (Part(np.zeros((2, 12)), np.zeros(2)), "expected whole numbers as labels"),
+        (Part(np.zeros((2, 12)), np.array([0, 4])), "labels from 0 to 4, the read-out has classes 0 to 3"),
+    ],
+)
+def test_samples_and_labels_are_checked(part: Part, expected: str) -> None:
+    with pytest.raises(cx.InputError, match=expected):
+        fit(trains.network(), part, trains.data()[1], trains.settings(), 1)
 
 
 def test_patience_ends_a_training() -> None:
@@ -273,7 +420,7 @@ def test_penalties() -> None:
     ("wrong", "said"),
     [
         ({"optimiser": "adamw"}, "settings.optimiser: .*'adamw'"),
-        ({"batch": 0}, "settings.batch: expected at least 1, got 0"),
+        ({"batch": 0}, "settings.batch: expected a whole number of at least 1, got 0"),
         ({"truncate": 2, "recompute": 2}, "truncate and recompute exclude each other"),
     ],
 )
