@@ -11,6 +11,9 @@ from .bursts import plateaus as plateaus
 from .calcium import INDICATORS as INDICATORS
 from .calcium import Indicator as Indicator
 from .calcium import fluorescence as fluorescence
+from .complexity import lempel_ziv as lempel_ziv
+from .complexity import lempel_ziv_complexity as lempel_ziv_complexity
+from .complexity import nearest_mean as nearest_mean
 from .contrasts import mismatch_contrast as mismatch_contrast
 from .contrasts import responsive_cells as responsive_cells
 from .contrasts import split_half_effect as split_half_effect

@@ -106,6 +106,25 @@ def numerical_error(
     )
 
 
+def check_final(program: StepProgram, traces: Traces) -> None:
+    """Refuse plastic edges that left the real numbers.
+
+    Raises
+    ------
+    NumericalError
+        Names the projection, variable and edge.
+    """
+    for pathway in program.pathways:
+        for name, values in traces.final.get(pathway.name, {}).items():
+            bad = np.argwhere(~np.isfinite(values))
+            if len(bad):
+                trial, edge = bad[0]
+                raise NumericalError(
+                    f"{pathway.name}.{name} of edge {edge} became {values[trial, edge]} (trial {trial}); "
+                    "check the statements of its rule, for divisions and logarithms, and its parameters"
+                )
+
+
 def initial_states(job: Job, population: PopulationStep) -> dict[str, np.ndarray]:
     """Values of all states before the first step, each (neuron,)."""
     given = job.initial[population.name]

@@ -15,7 +15,7 @@ from . import expression as ex
 from .drive import Drive
 from .errors import EngineError, InputError, UnitError, unknown
 from .grid import MAX_STEPS, read_steps
-from .job import SPIKES, Job, Traces
+from .job import SPIKES, Job, Traces, check_final
 from .lower import constants, lower, rule_numbers
 from .probes import check_probes, narrowed, probe_names, widened
 from .program import StepProgram
@@ -120,7 +120,21 @@ def _possible(target: str) -> tuple[str, dict[str, str]]:
 
 
 def execute(job: Job, engine: str, target: str = "numpy", dtype: str = "float64") -> Traces:
-    """Run a job on one engine; each is imported only when it is used."""
+    """Run a job on one engine; each is imported only when it is used.
+
+    Raises
+    ------
+    EngineError
+        The engine cannot run it.
+    NumericalError
+        A state, or a weight by its rule, became NaN or infinite.
+    """
+    traces = _executed(job, engine, target, dtype)
+    check_final(job.program, traces)
+    return traces
+
+
+def _executed(job: Job, engine: str, target: str, dtype: str) -> Traces:
     if engine == "numpy":
         from .emit import to_numpy
 
