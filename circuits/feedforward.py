@@ -55,6 +55,7 @@ def build(
         )
     populations: dict[str, Any] = {}
     projections: dict[str, Any] = {}
+    gains: dict[str, Any] = {}
 
     def connect(pre: str, post: str, fan_in: int, onto: Sequence[str], delay: str = "0 ms") -> None:
         for port in onto:
@@ -69,6 +70,11 @@ def build(
     for k, size in enumerate(hidden, start=1):
         populations[f"L{k}"] = {"size": size, "neuron": list(parts), "transmitter": "mixed"}
         connect(before, f"L{k}", fan_in, targets)
+        if "p_x" in ports:  # the gain of each step, 1 until a temporal normalisation is folded into it
+            gains[f"gain_L{k}"] = {"size": 1, "kind": "current", "rows": 1.0}
+            projections[f"gain_L{k}_L{k}"] = {
+                "pre": f"gain_L{k}", "post": f"L{k}", "port": "p_x", "connect": "all", "weight": 1.0,
+            }  # fmt: skip
         if recurrent:
             connect(f"L{k}", f"L{k}", size, targets, "1 ms")
         before, fan_in = f"L{k}", size
@@ -82,7 +88,7 @@ def build(
         duration=f"{steps} ms",
         neurons={**parts, "readout": piece("readout", tau=tau_readout)},
         populations=populations,
-        inputs={"x": {"size": n_inputs, "kind": "spikes" if spikes else "current", "transmitter": "mixed"}},
+        inputs={"x": {"size": n_inputs, "kind": "spikes" if spikes else "current", "transmitter": "mixed"}, **gains},
         projections=projections,
         readout="out",
     )

@@ -10,7 +10,7 @@ from .lower import lower
 from .realise import Edges, realise
 from .spec import Array, Circuit, to_plain
 from .training import training_of
-from .units import coherent_name
+from .units import coherent_name, parse_unit
 from .validate import validate
 from .wiring import endpoint_name
 
@@ -85,6 +85,9 @@ def from_torch(circuit: Circuit, network: Network) -> Circuit:
     plain: dict[str, Any] = to_plain(circuit)
     for name in circuit.projections:
         plain["projections"][name] |= pinned(circuit, name, trained.edges[name], network.program.dt)
+    for name, rows in network.realisation.rows.items():
+        unit = circuit.inputs[name].unit
+        plain["inputs"][name]["rows"] = Array(rows / parse_unit(unit).value, unit)
     for number in network.training_data.numbers:
         values = (trained.parameters if number.is_parameter else trained.initial)[number.population][number.name]
         unit = network.program.population(number.population).unit(number.name)

@@ -23,9 +23,9 @@ from .edges import Edges as Edges
 from .errors import InputError, UnitError
 from .model import Model
 from .rule import assemble_rule
-from .spec import Circuit, Projection
-from .units import TIME, expect
-from .values import Number, draw, is_uniform
+from .spec import Array, Circuit, Distribution, Input, Projection
+from .units import TIME, expect, parse_quantity
+from .values import Number, draw, is_uniform, scaled
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Realisation:
     rates : Poisson input -> spikes per step, (channel,)
     counted : Poisson inputs whose channels stand for many sources
     rules : plastic projection -> RuleNumbers, its parameters
+    rows : input -> what it gives where nobody drives it, (step, channel), or (1, channel) for a constant
     """
 
     seed: int
@@ -55,6 +56,26 @@ class Realisation:
     rates: Mapping[str, np.ndarray]
     counted: frozenset[str]
     rules: Mapping[str, RuleNumbers] = field(default_factory=dict)
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def own_rows(self, name: str, first: int, last: int) -> np.ndarray:
+        """Steps ``first`` to ``last`` of an input that nobody drives, (step, channel).
+
+        Raises
+        ------
+        InputError
+            It has no rows, or not so many.
+        """
+        if name not in self.rows:
+            raise InputError(f"inputs.{name}: nobody drives it; pass an array (step, trial, channel)")
+        rows = self.rows[name]
+        if len(rows) == 1:
+            return np.broadcast_to(rows, (last - first, rows.shape[1]))
+        if len(rows) < last:
+            raise InputError(
+                f"inputs.{name}: its own rows are {len(rows)} steps, the run has {last}; make it shorter or drive it"
+            )
+        return rows[first:last]
 
     def poisson(self, name: str, trial: int, n_steps: int) -> np.ndarray:
         """Rows of one trial of a Poisson input, (step, channel)."""
@@ -108,7 +129,16 @@ def realise(circuit: Circuit, seed: int = 0) -> Realisation:
     }
     counted = frozenset(name for name, drive in circuit.inputs.items() if drive.sources is not None)
     rules = {n: _rule(circuit, p, models, dt) for n, p in circuit.projections.items() if p.plasticity is not None}
-    return Realisation(int(seed), parameters, initial, edges, rates, counted, rules)
+    rows = {name: _rows(drive) for name, drive in circuit.inputs.items() if drive.rows is not None}
+    return Realisation(int(seed), parameters, initial, edges, rates, counted, rules, rows)
+
+
+def _rows(drive: Input) -> np.ndarray:
+    given = drive.rows
+    if given is None or isinstance(given, Distribution):
+        raise InputError("inputs: rows are not valid; call validate(circuit) first")
+    values = np.atleast_1d(scaled(given) if isinstance(given, Array) else np.array(parse_quantity(given).value))
+    return np.broadcast_to(values.reshape(len(values), -1), (len(values), drive.n)).astype(np.float64)
 
 
 def _rule(circuit: Circuit, projection: Projection, models: Mapping[str, Model], dt: float) -> RuleNumbers:

@@ -201,6 +201,9 @@ def prepare(
             drive[name] = np.ascontiguousarray(rows.transpose(1, 0, 2))
         elif source.kind == "poisson":
             drive[name] = realisation.poisson_drive(name, n_trials, n_steps)
+        elif name in realisation.rows:
+            rows = realisation.own_rows(name, 0, n_steps)
+            drive[name] = np.ascontiguousarray(np.broadcast_to(rows, (n_trials, *rows.shape)))
         else:
             remedy = f"pass inputs={{'{name}': array of (step, trial, {source.n})}}"
             raise InputError(f"inputs.{name}: nobody drives it; {remedy}")

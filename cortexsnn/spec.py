@@ -141,11 +141,13 @@ class Population(_Sized):
 class Input(_Sized):
     """Drive from outside: a number per step and channel (``current``), given spikes, or drawn Poisson spikes.
 
-    With ``sources``, a channel stands for so many independent Poisson processes of that rate, and sends their count."""
+    With ``sources``, a channel stands for so many independent Poisson processes of that rate, and sends their count. ``rows`` are
+    what a current gives where nobody drives it: a constant, or numbers (step,) or (step, channel)."""
 
     kind: Literal["current", "spikes", "poisson"]
     unit: Text = "1"
     rate: Value | None = None
+    rows: Value | None = None
     sources: Size | None = None
     transmitter: Transmitter = "excitatory"
 

@@ -150,6 +150,8 @@ class _Validation:
             self.report(f"{path}.rate", f"kind: poisson needs a rate such as '10 Hz', other kinds have none; {remedy}")
         elif drive.rate is not None:
             self.guard(f"{path}.rate", lambda: self._check_rate(drive))
+        if drive.rows is not None:
+            self.guard(f"{path}.rows", lambda: self._check_rows(drive))
         if drive.sources is not None and drive.kind != "poisson":
             self.report(f"{path}.sources", "only kind: poisson has sources in a channel; leave it out")
 
@@ -168,6 +170,19 @@ class _Validation:
             if highest * self.dt * (drive.sources or 1) > most:
                 found = f"rate times dt is {highest * self.dt:g} spikes per step of a source"
                 raise UnitError(f"{found}, at most {most:g} are possible in a channel; lower one of them")
+
+    def _check_rows(self, drive: Input) -> None:
+        rows = drive.rows
+        if drive.kind != "current":
+            raise UnitError("only kind: current has rows of its own; leave them out")
+        if rows is None or isinstance(rows, Distribution):
+            raise UnitError("expected a number, or numbers (step,) or (step, channel)")
+        found, wanted = dimension_of(rows), parse_unit(drive.unit).dimension
+        if found != wanted:
+            raise UnitError(f"expected {describe_unit(wanted)} as the input's unit says, got {describe_unit(found)}")
+        shape = rows.values.shape if isinstance(rows, Array) else ()
+        if shape and (len(shape) > 2 or shape[0] < 1 or (len(shape) == 2 and shape[1] != drive.n)):
+            raise UnitError(f"expected numbers (step,) or (step, {drive.n}), got {shape}")
 
     def _check_history(self, name: str, population: Population) -> None:
         """``after_reset`` sees arrivals at a port only: a port that other pieces feed through ``adds`` alone is always 0 there."""

@@ -134,7 +134,7 @@ def verify(
         duration = circuit.duration or "500 ms"
     realisation = realise(circuit, seed)
     given, notes = dict(inputs or {}), list(program.notes)
-    undriven = [n for n, d in circuit.inputs.items() if n not in given and d.kind != "poisson"]
+    undriven = [n for n, d in circuit.inputs.items() if n not in given and d.kind != "poisson" and d.rows is None]
     if undriven:
         given, found = _stimulus(circuit, program, realisation, given, undriven, duration, trials, seed)
         notes.append(found)

@@ -99,8 +99,10 @@ class Network(torch.nn.Module):
     numbers : ParameterDict
         ``"population:name"`` -> trainable parameter or initial value.
     normalisation : ModuleDict
-        ``"population:port"`` -> module applied to what arrives there, (step * trial, neuron), before the population's update;
-        see ``cortexsnn.train.normalise``.
+        ``"population:port"`` -> module of (rows, first step) applied to what arrives there, (step, trial, neuron), before the
+        population's update; see ``cortexsnn.train.normalise``.
+    dropout : ModuleDict
+        population -> module applied to what it sends while training, (step, trial, neuron); see ``cortexsnn.train.thresholding``.
     probes : dict
         population -> further names to return (states, "distance"), plastic projection -> names ("w", states); empty by default.
     """
@@ -131,6 +133,7 @@ class Network(torch.nn.Module):
                 p, program, realisation.edges[p.name], dtype, how.trainable, how.signed, how.gradient_scale, rule
             )
         self.normalisation = torch.nn.ModuleDict()
+        self.dropout = torch.nn.ModuleDict()
         self.overrides: dict[str, dict[str, np.ndarray]] = {}
         self.register_buffer("_anchor", torch.zeros((), dtype=dtype), persistent=False)
         self.constants = Constants(self)
@@ -225,11 +228,18 @@ class Network(torch.nn.Module):
                 self._run_steps(run, members)
             else:
                 self._run_batched(run, members[0])
+            if self.training and members[0] in self.dropout:
+                self._leave_out(run, members[0])
         outputs = {
             name: {k: torch.stack(v) if isinstance(v, list) else v for k, v in found.items()}
             for name, found in run.recorded.items()
         }
         return outputs, self._end(run)
+
+    def _leave_out(self, run: _Run, name: str) -> None:
+        rows, depth = run.rows[name], self.longest(name)
+        rows = torch.stack(rows) if isinstance(rows, list) else rows
+        run.rows[name] = torch.cat([rows[:depth], self.dropout[name](rows[depth:])])
 
     def _is_fused(self, members: tuple[str, ...]) -> bool:
         """Whether a component is run by compiled kernels.
@@ -291,7 +301,9 @@ class Network(torch.nn.Module):
         for name, step in known.items():
             if name not in drive:
                 if step.kind not in ("poisson", "counts"):
-                    raise InputError(f"inputs.{name}: nobody drives it; pass an array (step, trial, {step.size})")
+                    own = torch.tensor(self.realisation.own_rows(name, start, start + n_steps))
+                    drive[name] = own.to(self._anchor)[:, None].expand(-1, n_trials, -1)
+                    continue
                 drawn = np.asarray(self.realisation.poisson_drive(name, n_trials, start + n_steps))[:, start:]
                 drive[name] = torch.from_numpy(drawn.transpose(1, 0, 2).copy()).to(self._anchor)
         return drive, n_steps, n_trials
@@ -458,8 +470,7 @@ class Network(torch.nn.Module):
                     ports[port] = self._add(run, module, k, g, ports[port], sent)
         for (name, at), rows in ports.items():
             if f"{name}:{at}" in self.normalisation:
-                normalised = self.normalisation[f"{name}:{at}"](rows.reshape(-1, rows.shape[-1]))
-                ports[name, at] = normalised.view_as(rows)
+                ports[name, at] = self.normalisation[f"{name}:{at}"](rows, run.start)
         return ports
 
     def _run_steps(self, run: _Run, members: tuple[str, ...]) -> None:

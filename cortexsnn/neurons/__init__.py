@@ -13,6 +13,7 @@ PIECES: dict[str, str] = {
     "lif": ".integrate_and_fire",
     "parametric_lif": ".integrate_and_fire",
     "normalised_lif": ".integrate_and_fire",
+    "thresholding_lif": ".integrate_and_fire",
     "adaptive_lif": ".integrate_and_fire",
     "complementary_lif": ".integrate_and_fire",
     "gated_lif": ".integrate_and_fire",

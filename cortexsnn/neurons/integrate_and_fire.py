@@ -67,26 +67,64 @@ def parametric_lif(
     }
 
 
-def normalised_lif(tau: float = 2.0) -> dict[str, Any]:
+def normalised_lif(tau: float = 2.0, reset: Reset = "soft", temporal: bool = False) -> dict[str, Any]:
     """LIF with a gain and an offset of its own per cell, ``u = (1 - 1/tau) u + k_x x + b_x``: batch normalisation, folded.
 
     While a network trains, ``cortexsnn.train.normalise`` normalises ``x`` over the batch; folding puts the running statistics
-    into ``k_x`` and ``b_x``. Spikes at u >= 1, soft reset.
+    into ``k_x`` and ``b_x``. Spikes at u >= 1.
 
     Parameters
     ----------
     tau : float, >= 1
         Steps.
+    reset : {"soft", "hard"}
+    temporal : bool
+        With a port ``p_x``, a gain of all cells in each step that multiplies ``k_x x + b_x`` (Duan et al. 2022, temporal effective batch
+        normalisation); an input with rows of its own drives it.
     """
     _at_least("tau", tau, 1.0)
+    arriving = "p_x*(k_x*x + b_x)" if temporal else "k_x*x + b_x"
     return {
         "description": "LIF behind a folded batch normalisation.",
-        "update": "u = (1 - 1/tau)*u + k_x*x + b_x",
-        "ports": {"x": {"kind": "pulse"}},
+        "update": f"u = (1 - 1/tau)*u + {arriving}",
+        "ports": {"x": {"kind": "pulse"}, **({"p_x": {"kind": "pulse"}} if temporal else {})},
         "threshold": "u >= 1",
-        "reset": "u -= 1",
+        "reset": "u -= 1" if reset == "soft" else "u = 0",
         "parameters": {"tau": tau, "k_x": 1.0, "b_x": 0.0},
     }
+
+
+def thresholding_lif(
+    w: float = 0.5, leak: float = 0.25, normalised: bool = False, trained: bool = True, lowest: float = 0.02,
+) -> dict[str, Any]:  # fmt: skip
+    """LIF with a learned threshold ``tanh(w)``, one number for a population (Wang, Cheng and Lim 2022, LTMD): ``u = leak u + x``, spikes
+    at ``u > tanh(w)``, reset to 0. Train it with ``surrogate="rectangle(0.5)"`` and ``detach_reset=False``, as published code does.
+
+    Parameters
+    ----------
+    w : float
+        At the start.
+    leak : float, in [0, 1]
+        Factor per step.
+    normalised : bool
+        With ``k_x`` and ``b_x`` for a folded batch normalisation, as :func:`normalised_lif`.
+    trained : bool
+        Whether training changes w.
+    lowest : float
+        Bound of w, so that the threshold stays above 0; ours, the published code has none.
+    """
+    if not 0 <= leak <= 1 or w < lowest:
+        raise ValueError(f"expected a leak in [0, 1] and w of at least {lowest:g}, got {leak:g} and {w:g}")
+    found: dict[str, Any] = {
+        "description": "LIF with a learned threshold (LTMD).",
+        "equations": "theta = tanh(w) : 1",
+        "update": f"u = leak*u + {'k_x*x + b_x' if normalised else 'x'}",
+        "ports": {"x": {"kind": "pulse"}},
+        "threshold": "u > theta",
+        "reset": "u = 0",
+        "parameters": {"w": w, "leak": leak, **({"k_x": 1.0, "b_x": 0.0} if normalised else {})},
+    }
+    return {**found, "trainable": {"w": {"min": lowest}}} if trained else found
 
 
 def adaptive_lif(

@@ -20,6 +20,8 @@ from .progress import History, Progress, digest
 from .settings import Settings
 from .windows import windows
 
+Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Loss of scores (sample, class) and labels (sample,)."""
 LARGEST_LOSS = 1e6
 """Beyond, a training has exploded."""
 VALIDATED_AT_ONCE = 8
@@ -39,6 +41,7 @@ def fit(
     checkpoint: Path | str | None = None,
     every: float = 60.0,
     encode_validation: Encoder | None = None,
+    objective: Objective | None = None,
 ) -> History:
     """Train in place and leave the network at its best epoch on the validation part.
 
@@ -69,6 +72,9 @@ def fit(
         Seconds between checkpoints within an epoch; 0 for one after every batch.
     encode_validation : callable, optional
         For a validation part from another file than the training part, whose samples another encoder reads.
+    objective : callable(scores, labels), optional
+        The loss of scores (sample, class); cross-entropy with ``label_smoothing`` unless given. With an attribute ``copies`` it gets scores of
+        so many copies of the batch, one after the other.
 
     Raises
     ------
@@ -86,7 +92,10 @@ def fit(
     labels = torch.as_tensor(train.labels)
     images = torch.as_tensor(train.images, dtype=network.dtype)
     encode = encode or repeated(settings.n_steps)
-    identity = {"data": digest(train.images, train.labels), "penalty": penalty is not None}
+    named = None if objective is None else getattr(objective, "__name__", type(objective).__name__)
+    identity = {
+        "data": digest(train.images, train.labels), "penalty": penalty is not None, "objective": named,
+    }  # fmt: skip
     progress = Progress(
         network, settings, seed, len(labels), None if checkpoint is None else Path(checkpoint), every, identity
     )
@@ -98,7 +107,7 @@ def fit(
         network.train()
         for chosen in progress.batches():
             rows, wanted = encode(images[together.share(chosen)]), labels[together.share(chosen)]
-            loss = take_step(network, name, rows, wanted, settings, penalty, progress)
+            loss = take_step(network, name, rows, wanted, settings, penalty, progress, objective)
             progress.done(loss, len(chosen))
         _validate(network, validation, encode_validation or encode, settings.batch, progress.history)
         history = progress.history
@@ -114,15 +123,18 @@ def fit(
 
 def take_step(
     network: Network, name: str, rows: torch.Tensor, labels: torch.Tensor, settings: Settings, penalty: Penalty | None,
-    progress: Progress,
+    progress: Progress, objective: Objective | None = None,
 ) -> float:  # fmt: skip
     """Forward, backward and a step of the optimiser; the mean loss."""
+    rows = rows.repeat(1, getattr(objective, "copies", 1), 1)
     progress.optimiser.zero_grad(set_to_none=True)
     total, share = 0.0, together.weight(len(labels))
     for outputs, part in windows(network, {name: rows}, settings) if len(labels) else ():
-        loss = functional.cross_entropy(
-            scores(network, outputs).float(), labels, label_smoothing=settings.label_smoothing
-        )
+        found = scores(network, outputs).float()
+        if objective is None:
+            loss = functional.cross_entropy(found, labels, label_smoothing=settings.label_smoothing)
+        else:
+            loss = objective(found, labels)
         if penalty is not None:
             loss = loss + penalty(outputs)
         loss = loss * part
@@ -219,7 +231,8 @@ def input_name(network: Network) -> str:
         raise InputError(
             "readout: the circuit names none; add 'readout: name' of a graded population to train a classifier"
         )
-    names = [d.name for d in network.program.inputs if d.kind not in ("poisson", "counts")]
+    own = network.realisation.rows
+    names = [d.name for d in network.program.inputs if d.kind not in ("poisson", "counts") and d.name not in own]
     if len(names) != 1:
         raise InputError(f"inputs: a classifier takes exactly one, the circuit has {', '.join(names) or 'none'}")
     return names[0]

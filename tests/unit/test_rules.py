@@ -72,7 +72,7 @@ def test_all_problems_come_at_once() -> None:
 def test_trained_weights_need_a_winner() -> None:
     circuit = plastic.told({**PAIR, "wins": "gradient"})
     assert circuit.with_parameters({"projections.learning.trainable": True})
-    with pytest.raises(cx.SpecError, match="say wins: plasticity .* or wins: gradient"):
+    with pytest.raises(cx.SpecError, match=r"say wins: plasticity .* or wins: gradient"):
         plastic.told(PAIR).with_parameters({"projections.learning.trainable": True})
 
 
@@ -107,9 +107,10 @@ def test_a_mixed_source_gives_both_bounds() -> None:
 
 
 def test_a_projection_s_name_is_its_node() -> None:
+    plain = plastic.told(PAIR)
+    named = plain.model_copy(update={"projections": {"cell": plain.projections["learning"]}})
     with pytest.raises(cx.SpecError, match="'cell' is a population or input too"):
-        plain = plastic.told(PAIR)
-        cx.validate(plain.model_copy(update={"projections": {"cell": plain.projections["learning"]}}))
+        cx.validate(named)
 
 
 def test_probes_of_edges() -> None:
