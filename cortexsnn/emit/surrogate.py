@@ -71,8 +71,14 @@ class Spike(torch.autograd.Function):
         ctx: Any, distance: torch.Tensor, spikes: torch.Tensor, derivative: Callable[..., torch.Tensor]
     ) -> torch.Tensor:
         ctx.save_for_backward(distance)
+        ctx.save_for_forward(distance)
         ctx.derivative = derivative
         return spikes
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor | None:
+        (distance,) = ctx.saved_tensors
+        return None if tangents[0] is None else tangents[0] * ctx.derivative(distance)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from .encode import Encoder, repeated
 from .initialise import initialise
 from .penalties import Outputs, Penalty
 from .progress import History, Progress, digest
+from .rates import rate_scores
 from .settings import Settings
-from .windows import windows
+from .windows import Rows, windows
 
 Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Loss of scores (sample, class) and labels (sample,)."""
@@ -87,6 +88,8 @@ def fit(
         The checkpoint is damaged or of another training, or cannot be written.
     """
     name = input_name(network)
+    if settings.gradient == "rate" and penalty is not None:
+        raise InputError("penalty: gradients through rates know no single steps; leave it out, or settings.gradient")
     check_part(network, "train", train)
     check_part(network, "validation", validation)
     labels = torch.as_tensor(train.labels)
@@ -129,8 +132,7 @@ def take_step(
     rows = rows.repeat(1, getattr(objective, "copies", 1), 1)
     progress.optimiser.zero_grad(set_to_none=True)
     total, share = 0.0, together.weight(len(labels))
-    for outputs, part in windows(network, {name: rows}, settings) if len(labels) else ():
-        found = scores(network, outputs).float()
+    for found, outputs, part in _found(network, {name: rows}, settings) if len(labels) else ():
         if objective is None:
             loss = functional.cross_entropy(found, labels, label_smoothing=settings.label_smoothing)
         else:
@@ -154,6 +156,15 @@ def take_step(
         )
     progress.step()
     return together.mean(total, len(labels))
+
+
+def _found(network: Network, rows: Rows, settings: Settings) -> Iterator[tuple[torch.Tensor, Outputs, float]]:
+    """Scores, all that the network returned, and their share of all steps."""
+    if settings.gradient == "rate":
+        yield rate_scores(network, rows).float(), {}, 1.0
+        return
+    for outputs, part in windows(network, rows, settings):
+        yield scores(network, outputs).float(), outputs, part
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from ..errors import InputError, unknown
 
 SCHEDULES = ("one_cycle", "constant", "cosine", "exponential")
 OPTIMISERS = ("adam", "sgd")
+GRADIENTS = ("time", "rate")
 PRECISIONS = {"full": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -44,6 +45,8 @@ class Settings:
     precision : {"full", "bfloat16", "float16"}
         Matrix products in that precision (torch's autocast); states and weights stay in float32. With float16 the loss is scaled so that
         small gradients are not lost, and a step whose gradient overflows is left out.
+    gradient : {"time", "rate"}
+        Back through every step, or through rates (``cortexsnn.train.rates``): feed-forward circuits, weights alone; the memory of one step.
     patience : int, optional
         Stop after so many epochs without a better one.
     """
@@ -60,10 +63,16 @@ class Settings:
     truncate: int | None = None
     recompute: int | None = None
     precision: str = "full"
+    gradient: str = "time"
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        for name, known in (
+            ("optimiser", OPTIMISERS),
+            ("schedule", SCHEDULES),
+            ("precision", PRECISIONS),
+            ("gradient", GRADIENTS),
+        ):
             if getattr(self, name) not in known:
                 raise InputError(f"settings.{name}: {unknown(name, getattr(self, name), known)}")
         for name in ("epochs", "batch", "n_steps", "truncate", "recompute", "patience"):
@@ -77,6 +86,10 @@ class Settings:
                 raise InputError(f"settings.{name}: expected a number of at least 0, got {value!r:.60}")
         if self.label_smoothing > 1:
             raise InputError(f"settings.label_smoothing: expected at most 1, got {self.label_smoothing}")
+        if self.gradient == "rate" and (self.truncate or self.recompute or self.precision != "full"):
+            raise InputError(
+                "settings.gradient: rate goes back through no steps; leave out truncate, recompute and precision"
+            )
         if self.truncate and self.recompute:
             raise InputError("settings: truncate and recompute exclude each other; a truncated run is short already")
 
