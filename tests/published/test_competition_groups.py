@@ -1,0 +1,170 @@
+"""Supervised plasticity with competition groups: the sheet's numbers by hand, invariants, limits, digits, every engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cortexsnn as cx
+from cortexsnn.train.competition import (
+    CompetitionSettings, Layer, balance, decided, fit_layer, latencies, regulated, spike_rows, timing_errors, to_circuit,
+    weight_changes,
+)  # fmt: skip
+from cortexsnn.train.data import digits
+
+WINNERS, TARGET = np.array([0.40, 0.30, 0.50]), np.array([True, False, False])
+N_STEPS = 300
+
+
+def test_errors_by_hand() -> None:
+    assert timing_errors(WINNERS, TARGET, 0.03, "s2-stdp") == pytest.approx([0.02, -0.11, 0.09])
+    assert timing_errors(WINNERS, TARGET, 0.03, "sstdp") == pytest.approx([0.02, -0.11, 0.0])
+
+
+def test_changes_by_hand() -> None:
+    errors = timing_errors(WINNERS, TARGET, 0.03, "s2-stdp")
+    found = weight_changes(errors, np.array([0.10, 0.35, 0.45, 1.0]), WINNERS, (0.05, -0.1))
+    expected = [
+        [0.0010, 0.0010, -0.0020, -0.0020],
+        [-0.0055, 0.0110, 0.0110, 0.0110],
+        [0.0045, 0.0045, 0.0045, -0.0090],
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_errors_sum_to_nothing_where_all_fire() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        times = random.uniform(0, 0.9, 7)
+        assert timing_errors(times, np.arange(7) == 3, 0.05, "s2-stdp").sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_wanted_times_are_a_fixed_point() -> None:
+    assert timing_errors(np.array([0.38, 0.41, 0.41]), TARGET, 0.03, "s2-stdp") == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+def test_thresholds_by_hand() -> None:
+    start = np.full(4, 200.0)
+    first = regulated(start, np.arange(4) == 0, 10.0, 200.0)
+    assert first.tolist() == [207.5, 200, 200, 200]
+    assert regulated(first, np.arange(4) == 1, 10.0, 200.0).tolist() == [205, 207.5, 200, 200]
+    free = regulated(np.full(4, 220.0), np.arange(4) == 0, 10.0, 200.0)
+    assert free.tolist() == [227.5, 217.5, 217.5, 217.5]
+    assert free.sum() == 880
+
+
+def _layer(weights: Any, n_classes: int = 1, **more: Any) -> Layer:
+    return Layer(
+        np.array(weights, float), n_classes, CompetitionSettings(**{"non_targets": 0, "threshold": 1.2, **more})
+    )
+
+
+def test_the_last_input_can_trigger_a_spike() -> None:
+    """Unlike in the public code: 0.5 at 0.1, 0.2, 0.3 reaches 1.5 above 1.2."""
+    spikes, potentials = _layer([[0.5, 0.5, 0.5]]).first_spikes(np.array([0.1, 0.2, 0.3]))
+    assert (spikes[0], potentials[0]) == (0.3, 1.5)
+
+
+def test_inputs_at_the_same_time_act_together_and_ties_go_by_potential() -> None:
+    layer = _layer([[0.7, 0.6, 0.1], [0.9, 0.8, 0.0], [0.1, 0.1, 0.1]], 3)
+    spikes, potentials = layer.first_spikes(np.array([0.2, 0.2, 0.5]))
+    assert spikes.tolist() == [0.2, 0.2, 1.0]
+    assert potentials == pytest.approx([1.3, 1.7, 0.3])
+    assert layer.predict(np.array([[0.2, 0.2, 0.5]])).tolist() == [1]
+    assert layer.first_spikes(np.ones(3))[0].tolist() == [1.0] * 3
+
+
+def test_a_silent_cell_grows_everywhere() -> None:
+    """As published: a cell that stays silent counts as firing at the end, so silent inputs grow as well."""
+    change = weight_changes(np.array([0.1]), np.array([0.2, 1.0]), np.array([1.0]), (0.05, -0.1))
+    assert np.allclose(change, 0.005)
+
+
+def test_only_the_first_of_each_group_learns_and_sums_are_kept() -> None:
+    random = np.random.default_rng(1)
+    layer = _layer(random.uniform(0.2, 0.4, (6, 20)), 2, normalise=True, gap=0.05)
+    before = layer.weights.copy()
+    winners = layer.learn(random.uniform(0, 0.9, 20), 1, (0.05, -0.1), 0.0)
+    assert winners.shape == (2,)
+    changed = (layer.weights != before).any(1)
+    assert set(np.flatnonzero(changed)) <= set(winners)
+    assert changed.sum() >= 1
+    np.testing.assert_allclose(layer.weights.sum(1), before.sum(1), rtol=1e-12)
+
+
+def test_one_cell_a_class_is_the_plain_rule() -> None:
+    """Groups of one and no regulation: each class' cell learns in every sample."""
+    random = np.random.default_rng(2)
+    layer = _layer(random.uniform(0.2, 0.4, (3, 20)), 3, normalise=False)
+    samples, labels = random.uniform(0, 0.9, (30, 20)), random.integers(0, 3, 30)
+    history = fit_layer(layer, (samples, labels), (samples, labels), 0)
+    assert (history.updates == len(history.training_accuracy) * 30).all()
+
+
+def _digits(per_class: int, epochs: int = 8, labels_seed: int | None = None, **more: Any) -> tuple[Layer, Any, float]:
+    data = digits()
+    train, validation, test = ((latencies(p.images, N_STEPS), p.labels) for p in data)
+    if labels_seed is not None:
+        train = (train[0], np.random.default_rng(labels_seed).permutation(train[1]))
+    settings = CompetitionSettings(**{"threshold": 4.0, "regulation": 0.2, "epochs": epochs, **more})
+    layer = Layer.drawn(64, 10, per_class, settings, 0)
+    history = fit_layer(layer, train, validation, 0)
+    return layer, history, float((layer.predict(test[0]) == test[1]).mean())
+
+
+@pytest.mark.slow
+def test_digits_end_to_end_and_in_every_engine() -> None:
+    layer, history, accuracy = _digits(5)
+    assert accuracy > 0.8
+    shuffled = _digits(5, 2, labels_seed=0)[2]
+    assert shuffled < 0.35
+    samples = latencies(digits().test.images[:100], N_STEPS)
+    circuit, rows = to_circuit(layer, N_STEPS), spike_rows(samples, N_STEPS)
+    report = cx.verify(circuit, {"x": rows}, engines=("numpy", "torch", "brian2:cpp_standalone"), minimum_spikes=1000)
+    assert report.agree, str(report)
+    recording = report.recordings["brian2:cpp_standalone"]
+    spikes = recording["cells"]["spikes"].values
+    times = np.where(spikes.any(1), spikes.argmax(1), N_STEPS) / N_STEPS
+    expected = np.array([layer.first_spikes(s)[0] for s in samples])
+    np.testing.assert_allclose(times, expected, atol=1e-12)
+    assert (decided(recording, layer) == layer.predict(samples)).all()
+    assert history.updates.sum() > 0
+
+
+@pytest.mark.slow
+def test_regulation_shares_the_updates() -> None:
+    balanced, alone = (_digits(5, 2, regulation=eta)[:2] for eta in (0.2, 0.0))
+    assert balance(balanced[1].updates, balanced[0]) > balance(alone[1].updates, alone[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["sstdp", "r-stdp"])
+def test_the_other_rules_learn_digits(rule: Any) -> None:
+    more = {
+        "gap": 0.08,
+        "a_plus": 0.1,
+        "a_minus": -0.001,
+        "mean": 0.5,
+        "normalise": False,
+        "non_targets": 0,
+        "threshold": 8.0,
+    }
+    accuracy = _digits(5, 5, rule=rule, **more)[2]
+    assert accuracy > 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda: CompetitionSettings(rule="stdp"), "settings.rule: expected one of"),  # type: ignore[arg-type]
+        (lambda: CompetitionSettings(a_minus=0.1), "settings.a_minus: 0.1 is out of its range"),
+        (lambda: _layer(np.ones((3, 2)), 2), "expected as many cells for every class"),
+        (lambda: fit_layer(_layer([[0.1]]), (np.array([[2.0]]), np.array([0])), (np.array([[0.5]]), np.array([0])), 0), "train: expected times"),
+        (lambda: fit_layer(_layer([[0.1]]), (np.array([[0.5]]), np.array([1])), (np.array([[0.5]]), np.array([0])), 0), "train: expected labels in 0 to 0"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call: Any, expected: str) -> None:
+    with pytest.raises(cx.InputError, match=expected):
+        call()
