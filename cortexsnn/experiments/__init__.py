@@ -17,6 +17,9 @@ EXPERIMENTS = {
     "self_prediction": ".self_prediction",
     "gating": ".gating",
     "dynamics": ".dynamics",
+    "competition": ".competition",
+    "thresholds": ".thresholds",
+    "rate_gradient": ".rate_gradient",
     "fi_curves": ".fi_curves",
     "fidelity": ".fidelity",
 }

@@ -142,6 +142,38 @@ class DynamicsConfig(ArmsConfig):
     degrees: Layers
 
 
+class CompetitionConfig(ArmsConfig):
+    """Supervised spike-timing plasticity with and without competition groups."""
+
+    per_class: Annotated[int, Field(ge=2)] = 5
+    n_steps: Positive = 300
+    thresholds: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    regulation: Annotated[float, Field(ge=0)] = 0.05
+    epochs: Positive = 30
+    patience: Positive = 10
+
+
+class ThresholdsConfig(ArmsConfig):
+    """Learned or fixed thresholds, with and without moderate dropout."""
+
+    hidden: Layers
+    starts: Annotated[list[Annotated[float, Field(ge=0.02)]], Field(min_length=1)]
+    leak: Share = 0.25
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    n_steps: Positive = 4
+    noise: Annotated[float, Field(ge=0)] = 0.4
+
+
+class RateGradientConfig(ArmsConfig):
+    """Gradients through rates and through time as steps grow."""
+
+    hidden: Layers
+    steps: Layers
+    tau: Annotated[float, Field(ge=1)] = 1.25
+    gain: Annotated[float, Field(gt=0)] = 2.0
+    noise: Annotated[float, Field(ge=0)] = 0.4
+
+
 class FiConfig(ExperimentConfig):
     """f-I curves under inhibition."""
 

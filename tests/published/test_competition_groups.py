@@ -9,7 +9,16 @@ import pytest
 
 import cortexsnn as cx
 from cortexsnn.train.competition import (
-    CompetitionSettings, Layer, balance, decided, fit_layer, latencies, regulated, spike_rows, timing_errors, to_circuit,
+    CompetitionSettings,
+    Layer,
+    balance,
+    decided,
+    fit_layer,
+    latencies,
+    regulated,
+    spike_rows,
+    timing_errors,
+    to_circuit,
     weight_changes,
 )  # fmt: skip
 from cortexsnn.train.data import digits

@@ -23,6 +23,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "strengths": {"inserted": [0.1], "deleted": [0.5], "jitter": [1], "channels": [0.2]},
     },
     "dynamics": {**SMALL, "hidden": [8], "degrees": [1, 3], "training": FAST},
+    "competition": {**SMALL, "thresholds": [4.0], "epochs": 1, "n_steps": 100},
+    "thresholds": {**SMALL, "hidden": [12], "starts": [0.5], "n_steps": 2, "training": FAST},
+    "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "training": FAST},
     "fi_curves": {"points": 300, "steps": 200},
 }  # fmt: skip
 

@@ -1,0 +1,148 @@
+"""experiment=rate_gradient: gradients through rates against gradients through time, as the number of steps grows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ..bridge import to_torch
+from ..emit.to_torch import Network
+from ..library import load
+from ..train.data import digits, noisy
+from ..train.encode import repeated
+from ..train.fit import fit, predict, scores
+from ..train.rates import rate_scores
+from .arms import Results, Run
+from .config import RateGradientConfig, checked, settings_of
+from .depth import TEST_NOISE, VALIDATION_NOISE
+from .evaluate import accuracy
+
+TIME, OPERATIONS, RATE = "through time", "through time, torch operations", "through rates"
+REPEATS = 5
+
+Task = tuple[RateGradientConfig, int, str, int]
+
+
+def run(values: Mapping[str, Any], folder: Path) -> str:
+    """Run the experiment into ``folder`` and return its table."""
+    from ..analysis.figures_arms import arms_over
+
+    config = checked(RateGradientConfig, values)
+    results = Results("rate_gradient", config)
+    arms = (TIME, RATE)
+    results.collect(train, [(config, n, arm, seed) for n in config.steps for arm in arms for seed in config.seeds])
+    settings = {f"{n} steps": float(n) for n in config.steps}
+    table = results.table(
+        dict.fromkeys(settings, TIME),
+        f"Held-out accuracy on digits with pixel noise of standard deviation {config.noise:g}; layers of {', '.join(map(str, config.hidden))} cells.",
+    )
+
+    def curves(what: str, shown: tuple[str, ...] = arms) -> dict[str, dict[float, list[float]]]:
+        return {arm: {n: results.values(s, RATE if arm == OPERATIONS else arm, f"{what} {arm}" if arm == OPERATIONS else what) for s, n in settings.items()} for arm in shown}  # fmt: skip
+
+    figures = [
+        ("Held-out accuracy.", arms_over(curves("accuracy"), xlabel="Steps", ylabel="Held-out accuracy [%]", log_x=True)),
+        (
+            "Bytes that are kept from the way forward for the way back, one batch.",
+            arms_over(curves("kept", (TIME, OPERATIONS, RATE)), xlabel="Steps", ylabel="Kept [MB]", percent=False, log_x=True, log_y=True),
+        ),
+        (
+            "Time of a forward and backward pass, one batch, one thread.",
+            arms_over(curves("seconds", (TIME, OPERATIONS, RATE)), xlabel="Steps", ylabel="Time [ms]", percent=False, log_x=True, log_y=True),
+        ),
+    ]  # fmt: skip
+    return results.write(folder, "Gradients through rates", table, figures, _findings(results, list(settings)), {})
+
+
+def _network(config: RateGradientConfig, seed: int, fused: bool | None = None) -> Network:
+    circuit = load("feedforward", pieces=[{"piece": "lif", "tau": config.tau, "decay_input": False}], hidden=tuple(config.hidden), gain=config.gain)  # fmt: skip
+    return to_torch(circuit, seed=seed, surrogate=config.training.surrogate, fused=fused)
+
+
+def train(task: Task) -> Run:
+    """One network trained by one kind of gradient; cost and direction of both kinds on a batch."""
+    config, n_steps, arm, seed = task
+    data = digits(seed)
+    network = _network(config, seed)
+    part = noisy(data.train, config.noise, seed)
+    settings = replace(settings_of(config.training, n_steps), gradient="rate" if arm == RATE else "time")
+    before = _cosine(network, part, n_steps)
+    history = fit(network, part, noisy(data.validation, config.noise, VALIDATION_NOISE + seed), settings, seed)
+    test = noisy(data.test, config.noise, TEST_NOISE)
+    predicted, _ = predict(network, test.images, repeated(n_steps))
+    measured = {
+        "accuracy": accuracy(predicted, test.labels), "validation": history.validation_accuracy[history.best],
+        "cosine before": before, "cosine after": _cosine(network, part, n_steps),
+        **_cost(_loss(network, part, n_steps, arm == RATE), network),
+    }  # fmt: skip
+    if arm == RATE:
+        eager = _network(config, seed, fused=False)
+        cost = _cost(_loss(eager, part, n_steps, False), eager)
+        measured |= {f"{name} {OPERATIONS}": value for name, value in cost.items()}
+    return Run(f"{n_steps} steps", arm, seed, measured)
+
+
+def _loss(network: Network, part: Any, n_steps: int, by_rates: bool) -> Callable[[], torch.Tensor]:
+    network.train()
+    rows = {"x": repeated(n_steps)(torch.as_tensor(part.images[:64], dtype=network.dtype))}
+    labels = torch.as_tensor(part.labels[:64])
+
+    def loss() -> torch.Tensor:
+        found = rate_scores(network, rows) if by_rates else scores(network, network(rows)[0])
+        return functional.cross_entropy(found, labels)
+
+    return loss
+
+
+def _cosine(network: Network, part: Any, n_steps: int) -> float:
+    """Of both gradients, all weights together."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    flat = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(_loss(network, part, n_steps, by_rates)(), weights)])
+        for by_rates in (True, False)
+    ]
+    return float(functional.cosine_similarity(flat[0], flat[1], dim=0))
+
+
+def _cost(loss: Callable[[], torch.Tensor], network: Network) -> dict[str, float]:
+    """Megabytes kept for the way back, each tensor's memory once, and milliseconds of both ways."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss().backward()
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        loss().backward()
+        seconds.append(time.perf_counter() - start)
+    network.zero_grad(set_to_none=True)
+    return {"kept": sum(kept.values()) / 1e6, "seconds": 1e3 * median(seconds)}
+
+
+def _findings(results: Results, settings: list[str]) -> list[str]:
+    found = []
+    for setting in settings:
+        cosines = [np.mean(results.values(setting, RATE, f"cosine {when}")) for when in ("before", "after")]
+        kept = [np.mean(results.values(setting, arm, "kept")) for arm in (TIME, RATE)]
+        kept.insert(1, np.mean(results.values(setting, RATE, f"kept {OPERATIONS}")))
+        spent = [np.mean(results.values(setting, arm, "seconds")) for arm in (TIME, RATE)]
+        spent.insert(1, np.mean(results.values(setting, RATE, f"seconds {OPERATIONS}")))
+        found.append(
+            f"{setting}: cosine of the two gradients {cosines[0]:.3f} before and {cosines[1]:.3f} after training; kept for the way back "
+            f"{kept[0]:.2f} MB through time with kernels, {kept[1]:.2f} with torch operations, {kept[2]:.2f} through rates; both ways take "
+            f"{spent[0]:.1f}, {spent[1]:.1f} and {spent[2]:.1f} ms."
+        )
+    return found
