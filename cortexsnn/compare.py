@@ -150,6 +150,10 @@ def _check_comparable(a: xr.DataTree, b: xr.DataTree) -> None:
     for name in a.children:
         if a[name].attrs["size"] != b[name].attrs["size"]:
             raise InputError(f"population '{name}' has {a[name].attrs['size']} and {b[name].attrs['size']} neurons")
+        if a[name].attrs["kind"] == "plastic" and not all(
+            np.array_equal(a[name].to_dataset()[end], b[name].to_dataset()[end]) for end in ("pre", "post")
+        ):
+            raise InputError(f"'{name}' joins other cells in one recording than in the other; compare runs of one seed")
 
 
 def _common(a: xr.DataTree, b: xr.DataTree) -> list[str]:

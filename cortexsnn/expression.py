@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -129,6 +130,7 @@ class Library(NamedTuple):
     all_of: Callable[[Any, Any], Any]
     any_of: Callable[[Any, Any], Any]
     negate: Callable[[Any], Any]
+    divide: Callable[[Any, Any], Any] = operator.truediv
 
 
 Environment = Mapping[str, Any]
@@ -157,6 +159,9 @@ def _compile(node: ast.AST, library: Library) -> Callable[[Environment], Any]:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             inner = _compile(operand, library)
             return lambda env: library.negate(inner(env))
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            above, below, divide = _compile(left, library), _compile(right, library), library.divide
+            return lambda env: divide(above(env), below(env))
         case ast.BinOp(left=left, op=op, right=right) if not isinstance(
             op, ast.Pow
         ):  # lowering wrote powers as products
@@ -185,7 +190,6 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
     ast.Gt: lambda a, b: a > b,
     ast.GtE: lambda a, b: a >= b,
     ast.Lt: lambda a, b: a < b,

@@ -41,6 +41,9 @@ def learned(circuit: Circuit, recording: xr.DataTree, trial: int = 0) -> Circuit
         raise InputError("the circuit has no plastic projection, so a run teaches it nothing")
     if recording.attrs["circuit_hash"] != circuit.hash:
         raise InputError("the recording is of another circuit; pass the one that ran")
+    dt = expect(circuit.dt, TIME)
+    if recording.attrs["dt_ms"] != dt:
+        raise InputError(f"the recording is on a dt of {recording.attrs['dt_ms']:g} ms, the circuit's own is {dt:g} ms")
     n_trials = int(recording.attrs["n_trials"])
     if isinstance(trial, bool) or not isinstance(trial, int) or not 0 <= trial < n_trials:
         raise InputError(f"trial: expected an integer between 0 and {n_trials - 1}, got {trial!r:.60}")
@@ -49,5 +52,5 @@ def learned(circuit: Circuit, recording: xr.DataTree, trial: int = 0) -> Circuit
     for name in plastic:
         weight = np.asarray(recording[name].to_dataset()["final_w"])[trial]
         edges = replace(drawn.edges[name], values=weight)
-        plain["projections"][name] |= pinned(circuit, name, edges, expect(circuit.dt, TIME))
+        plain["projections"][name] |= pinned(circuit, name, edges, dt)
     return validate(Circuit(**plain))

@@ -67,6 +67,8 @@ def check_probes(
         )
         if name in rules:
             known, size = (WEIGHT, *rules[name].states), n_edges[name]
+            if size == 0:
+                raise InputError(f"probes.{name}: the projection has no edges with this seed; leave it out")
         else:
             known, size = probe_names(program.population(name)), program.size(name)
         for probe, which in given.items():

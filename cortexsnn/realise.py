@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,9 @@ def realise(circuit: Circuit, seed: int = 0) -> Realisation:
         name: Drawing(circuit, name, projection, seed, dt, folder).edges()
         for name, projection in _progress(circuit.projections.items(), large)
     }
+    for name, projection in circuit.projections.items():
+        if projection.plasticity is not None:
+            edges[name] = _within_bounds(circuit, projection, models, dt, edges[name])
     counted = frozenset(name for name, drive in circuit.inputs.items() if drive.sources is not None)
     rules = {n: _rule(circuit, p, models, dt) for n, p in circuit.projections.items() if p.plasticity is not None}
     rows = {name: _rows(drive) for name, drive in circuit.inputs.items() if drive.rows is not None}
@@ -139,6 +142,16 @@ def _rows(drive: Input) -> np.ndarray:
         raise InputError("inputs: rows are not valid; call validate(circuit) first")
     values = np.atleast_1d(scaled(given) if isinstance(given, Array) else np.array(parse_quantity(given).value))
     return np.broadcast_to(values.reshape(len(values), -1), (len(values), drive.n)).astype(np.float64)
+
+
+def _within_bounds(
+    circuit: Circuit, projection: Projection, models: Mapping[str, Model], dt: float, edges: Edges
+) -> Edges:
+    """Weights that a rule moves begin within its bounds."""
+    rule = assemble_rule(circuit, projection, models, dt, lambda path, message: None)
+    if rule is None or rule.bounds is None or not rule.moves_weights:
+        return edges
+    return replace(edges, values=np.clip(edges.values, *rule.bounds))
 
 
 def _rule(circuit: Circuit, projection: Projection, models: Mapping[str, Model], dt: float) -> RuleNumbers:

@@ -6,6 +6,7 @@ the equations are integrated, and so also the grid on which neurons spike.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Literal
 
@@ -58,7 +59,7 @@ def refine(circuit: Circuit, job: Job, realisation: Realisation, dt: str, pulses
                 f"dt: neurons.{name} is given in discrete time (update, after_reset) and means something at {circuit.dt} only"
             )
     fine = lower(circuit.model_copy(update={"dt": dt}))
-    pathways, edges = _pathways(fine, job, factor, pulses)
+    pathways, edges = _pathways(circuit, fine, job, factor, pulses)
     program = replace(fine, pathways=tuple(pathways))
     return replace(
         job,
@@ -92,12 +93,14 @@ def _finer(job: Job, name: str, drive: Drive, factor: int) -> np.ndarray:
     return found
 
 
-def _pathways(program: StepProgram, job: Job, factor: int, pulses: Pulses) -> tuple[list[Pathway], dict[str, Edges]]:
+def _pathways(
+    circuit: Circuit, program: StepProgram, job: Job, factor: int, pulses: Pulses
+) -> tuple[list[Pathway], dict[str, Edges]]:
     found: list[Pathway] = []
     edges: dict[str, Edges] = {}
     jumps = {p.name: {port for port in p.ports if _is_jump(port)} for p in program.populations}
     for pathway in program.pathways:
-        own = job.edges[pathway.name]
+        own, own_rule = job.edges[pathway.name], circuit.projections[pathway.name].plasticity
         jumping = [d.port in jumps[pathway.post] for d in pathway.deliveries]
         if pathway.emits == "values":
             if any(jumping):
@@ -107,6 +110,10 @@ def _pathways(program: StepProgram, job: Job, factor: int, pulses: Pulses) -> tu
             found.append(pathway)
             edges[pathway.name] = replace(own, delay=own.delay * factor)
             continue
+        if own_rule and any(re.search(r"\bdt\b", text) for text in own_rule.every.values()):
+            raise InputError(
+                f"dt: projections.{pathway.name}.plasticity.every reads dt, which is not its interval on a finer grid; write the interval there"
+            )
         if not all(jumping) and pathway.rule:
             raise InputError(
                 f"dt: projections.{pathway.name} is plastic and acts on a pulse port; it means something at its own dt only"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from . import expression as ex
 from .dimensions import check_dimensions
 from .equations import equation_lines, put_in, read_equation, resolve
@@ -143,6 +145,7 @@ class _Assembly(NameTable):
             dimensions=self.dimensions,
         )
         self._check_weights(found)
+        self._check_read(found)
         return None if self.found else found
 
     # -- names ----------------------------------------------------------------------------------------------------
@@ -176,6 +179,8 @@ class _Assembly(NameTable):
     def _claim(self, name: str, where: str) -> None:
         if name == WEIGHT:
             self.report(f"{where}.{name}", "'w' is the weight of an edge; choose another name")
+        elif name in ("pre", "post", "edge") or name.startswith("final_") or name.endswith("_edge"):
+            self.report(f"{where}.{name}", f"'{name}' is a name that recordings of edges use; choose another name")
         elif name.endswith(("_pre", "_post")):
             self.report(f"{where}.{name}", "names with _pre and _post are those of the two ends; choose another name")
         else:
@@ -280,11 +285,18 @@ class _Assembly(NameTable):
         own = {n: self.dimensions[n] for n in (*self.states, *self.spec.parameters, *self.subexpressions)}
 
         def check() -> None:
-            found = check_dimensions(ex.render(ex.accept_number(text)), {**own, "t": TIME, "dt": TIME})
+            found = check_dimensions(ex.render(ex.accept_number(text)), own)
             if found != DIMENSIONLESS:
                 raise UnitError(f"expected a plain number, got {describe_unit(found)}; correct a unit")
 
-        return self._put_in("sends", ex.render(ex.parse(text)), table) if self.guard("sends", check) else None
+        if not self.guard("sends", check):
+            return None
+        found = self._put_in("sends", ex.render(ex.parse(text)), table)
+        return found if self._is_mixed() else f"clip({found}, 0, inf)"  # nothing that is sent changes its sign
+
+    def _is_mixed(self) -> bool:
+        source = {**self.circuit.populations, **self.circuit.inputs}[self.pre]
+        return source.transmitter == "mixed"  # type: ignore[attr-defined, no-any-return]
 
     def _sums(self, extra: Mapping[str, Dimension], table: Mapping[str, str]) -> Block:
         found, dimensions = [], dict[str, Dimension]()
@@ -302,7 +314,7 @@ class _Assembly(NameTable):
     def _every(self, extra: Mapping[str, Dimension], table: Mapping[str, str]) -> tuple[tuple[int, Block], ...]:
         found = []
         for interval, text in self.spec.every.items():
-            path = f"every.{interval}"
+            path = f"every.{ex.shorten(interval)}"
             block = self._block(path, text, extra, table)
             steps = self._steps(path, interval) if self.dt > 0 else 1
             found.append((steps, block))
@@ -318,7 +330,9 @@ class _Assembly(NameTable):
         """Spikes must exist where statements wait for them, and every edge must be one of its own."""
         if self.projection.connect.kind == "conv2d":
             self.report("", "the weights of conv2d are shared between edges; use another kind of connection")
-        if not self._spikes(self.pre) and isinstance(self.projection.delay, Distribution | Array):
+        delay = self.projection.delay
+        several = isinstance(delay, Distribution) or (isinstance(delay, Array) and np.unique(delay.values).size > 1)
+        if several and not self._spikes(self.pre):
             self.report("", f"'{self.pre}' sends values, and those of plastic edges arrive together; give one delay")
         for path, text, name in (("on_pre", self.spec.on_pre, self.pre), ("on_post", self.spec.on_post, self.post)):
             if not text.strip():
@@ -353,10 +367,19 @@ class _Assembly(NameTable):
         self.guard("bounds.max", lambda: high.append(expect(given.max or 0, wanted)))
         return low[-1], high[-1]
 
+    def _check_read(self, rule: Rule) -> None:
+        """A parameter that nothing reads is a name that was meant to be another."""
+        blocks = (rule.on_pre, rule.on_post, rule.sums, *(block for _, block in rule.every))
+        texts = [s.expression for block in blocks for s in block] + [o.expression for o in rule.odes]
+        read = set().union(*(ex.names(text) for text in (*texts, rule.sends or "0")))
+        read |= set().union(*(ex.names(ex.parse(text)) for text in (self.projection.deliver or {}).values()))
+        for name in rule.parameters:
+            if name not in read:
+                self.report(f"parameters.{name}", "nothing reads it; correct its name, or leave it out")
+
     def _check_weights(self, rule: Rule) -> None:
         """Weights that move stay within bounds, and magnitudes on their side of zero."""
-        source = {**self.circuit.populations, **self.circuit.inputs}[self.pre]
-        signed = source.transmitter == "mixed"  # type: ignore[attr-defined]
+        signed = self._is_mixed()
         if not rule.moves_weights:
             return
         unit = describe_unit(self.dimensions[WEIGHT])

@@ -19,12 +19,12 @@ from .to_brian2_names import LOCAL_STEP, block, local
 if TYPE_CHECKING:
     from .to_brian2_network import JobNetwork
 
-ARRIVED, FIRED = "arrived", "spiked_post"
+ARRIVED, FIRED = "_arrived", "spiked_post"
 
 
 def edge_variable(name: str) -> str:
-    """Brian2's name of a variable of the edges."""
-    return local(name, "edge")
+    """Brian2's name of a variable of the edges; a leading underscore, which no author's name has, marks our own."""
+    return local(name[1:], "mark") if name.startswith("_") else local(name, "edge")
 
 
 def used_constants(job: Job, pathway: Pathway) -> dict[str, np.ndarray]:
@@ -57,18 +57,17 @@ def target_lines(program: StepProgram, population: str) -> list[str]:
     lines = []
     for p in program.pathways:
         if p.rule and p.post == population:
-            lines += [f"{_total(p, s)} : 1" for s in p.rule.sums]
+            k = program.pathways.index(p)
+            lines += [f"{_of_target(k, s.target, 'total')} : 1" for s in p.rule.sums]
             for signal in p.rule.signals:
-                lines += [f"{_signal(p, signal.name)} : 1", f"{_signal(p, signal.name, 'cell')} : 1 (linked)"]
+                lines.append(f"{_of_target(k, signal.name, 'signal')} : 1")
+                lines.append(f"{_of_target(k, signal.name, 'cell')} : 1 (linked)")
     return lines
 
 
-def _total(pathway: Pathway, total: Statement) -> str:
-    return local(f"{pathway.name}_{total.target}", "total")
-
-
-def _signal(pathway: Pathway, name: str, role: str = "signal") -> str:
-    return local(f"{pathway.name}_{name}", role)
+def _of_target(pathway: int, name: str, role: str) -> str:
+    """A variable of the target that belongs to the rule of a pathway, by its number: two names in one could be those of others."""
+    return local(f"p{pathway}_{name}", role)
 
 
 class PlasticSynapses:
@@ -77,6 +76,7 @@ class PlasticSynapses:
     def __init__(self, network: JobNetwork, pathway: Pathway, rule: RuleStep) -> None:
         self.network, self.pathway, self.rule = network, pathway, rule
         self.constants = used_constants(network.job, pathway)
+        self.number = network.program.pathways.index(pathway)
 
     def model(self) -> list[str]:
         lines = [f"{edge_variable(n)} : 1" for n in (WEIGHT, *self.rule.states)]
@@ -86,7 +86,9 @@ class PlasticSynapses:
         dt = self.network.program.dt
         for total in self.rule.sums:
             line = block([Statement("_total", total.expression)], dt, self.name)
-            lines.append(f"{_total(self.pathway, total)}_post = {line.partition('=')[2].strip()} : 1 (summed)")
+            lines.append(
+                f"{_of_target(self.number, total.target, 'total')}_post = {line.partition('=')[2].strip()} : 1 (summed)"
+            )
         return lines
 
     def gain(self, delivery: Delivery) -> str:
@@ -103,9 +105,9 @@ class PlasticSynapses:
         if name in own:
             return edge_variable(name)
         if name in {s.target for s in rule.sums}:
-            return f"{_total(self.pathway, next(s for s in rule.sums if s.target == name))}_post"
+            return f"{_of_target(self.number, name, 'total')}_post"
         if name in {s.name for s in rule.signals}:
-            return f"{_signal(self.pathway, name)}_post"
+            return f"{_of_target(self.number, name, 'signal')}_post"
         for side in ("_pre", "_post"):
             if name.endswith(side):
                 return f"{local(name.removesuffix(side))}{side}"
@@ -114,7 +116,7 @@ class PlasticSynapses:
     def add_code(self, synapses: Any) -> None:
         """Code of the rule, after that of the pathways before it."""
         rule, network = self.rule, self.network
-        order = 3 * [p.name for p in network.program.pathways].index(self.pathway.name)
+        order = 3 * self.number
 
         def add(lines: Iterable[str], when: str, at: int) -> None:
             code = "\n".join(lines)
@@ -143,10 +145,10 @@ class PlasticSynapses:
         """Third factors copied to the target, whose synapses cannot read a linked variable."""
         network, lines = self.network, []
         for signal in self.rule.signals:
-            cell = _signal(self.pathway, signal.name, "cell")
+            cell = _of_target(self.number, signal.name, "cell")
             source = network.groups[signal.source]
             index = np.zeros(group.N, dtype=int)
             setattr(group, cell, network.b2.linked_var(source, local(signal.variable), index=index))
-            lines.append(f"{_signal(self.pathway, signal.name)} = {cell}")
+            lines.append(f"{_of_target(self.number, signal.name, 'signal')} = {cell}")
         if lines:
             network.add(group.run_regularly("\n".join(lines), when="signals", clock=network.clock))

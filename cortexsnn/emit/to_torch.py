@@ -314,7 +314,9 @@ class Network(torch.nn.Module):
             return
         if not isinstance(state, State):
             raise InputError(f"state: expected what an earlier call returned, got {type(state).__name__}")
-        wanted = {(p.name, n): (n_trials, p.size) for p in self.program.populations for n in p.states}
+        wanted: dict[tuple[str, str], tuple[int, ...]] = {
+            (p.name, n): (n_trials, p.size) for p in self.program.populations for n in p.states
+        }
         wanted |= {
             (p.name, n): (n_trials, self.realisation.edges[p.name].pre.size)
             for p in self.program.pathways if p.rule for n in (WEIGHT, *p.rule.states)
@@ -322,12 +324,19 @@ class Network(torch.nn.Module):
         found = {
             (p, n): tuple(v.shape) for p, values in (state.states | state.edges).items() for n, v in values.items()
         }
+        sources = (*(p.name for p in self.program.populations), *(d.name for d in self.program.inputs))
+        wanted |= {
+            (name, "on its way"): (self.longest(name), n_trials, self.program.size(name))
+            for name in sources
+            if self.longest(name)
+        }
+        found |= {(name, "on its way"): tuple(rows.shape) for name, rows in state.emitted.items()}
         if found.keys() != wanted.keys():
             raise InputError("state: of another network; pass what a call of this one returned")
         for (population, name), shape in found.items():
             if shape != wanted[population, name]:
                 raise InputError(
-                    f"state: {population}.{name} is {shape}, expected {wanted[population, name]} (trial, cell); "
+                    f"state: {population}.{name} is {shape}, expected {wanted[population, name]}; "
                     "go on with as many trials as the call before had"
                 )
 
@@ -578,10 +587,12 @@ class Network(torch.nn.Module):
         """One group's contribution where every trial has weights of its own, edge after edge."""
         p, env = module.pathway, run.edges[module.pathway.name]
         target = run.env[p.post]
+        assert p.rule is not None
+        own = {name: env[name] for name in (*p.rule.states, *p.rule.parameters)}
         if p.emits == "spikes":
             env[ARRIVED][:, group.chosen] |= rows[:, group.pre] > 0
         for k, delivery in enumerate(p.deliveries):
-            carried = module.per_edge(k, group, rows, run.env.get(p.pre, {}), target, env)
+            carried = module.per_edge(k, group, rows, run.env.get(p.pre, {}), target, own)
             gain = carried * (env[WEIGHT] * run.weights[p.name, k])[:, group.chosen]
             port = target[delivery.port]
             target[delivery.port] = port.t().contiguous().index_add(0, group.post, gain.t()).t()

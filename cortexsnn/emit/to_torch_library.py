@@ -84,4 +84,12 @@ def torch_library(dtype: torch.dtype) -> Library:
         all_of=lambda a, b: torch.as_tensor(a) & torch.as_tensor(b),
         any_of=lambda a, b: torch.as_tensor(a) | torch.as_tensor(b),
         negate=lambda a: ~torch.as_tensor(a),
+        divide=_divided,
     )
+
+
+def _divided(a: Any, b: Any) -> Any:
+    """A quotient that is rounded once: torch makes ``number / tensor`` of a reciprocal and a product."""
+    if isinstance(b, torch.Tensor) and not isinstance(a, torch.Tensor):
+        return torch.full((), a, dtype=b.dtype, device=b.device) / b
+    return a / b

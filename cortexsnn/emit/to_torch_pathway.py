@@ -210,5 +210,5 @@ class PathwayModule(torch.nn.Module):
             values[self.emitted_name] = rows[..., group.pre]
         values.update({n: at(target[plain], group.post) for n, plain in self.post_names.items() if plain in target})
         values.update({n: at(v, group.chosen) for n, v in (own or {}).items()})
-        gain = torch.as_tensor(factor(values)).expand(rows.shape[:-1] + group.pre.shape)
+        gain = torch.as_tensor(factor(values), dtype=rows.dtype).expand(rows.shape[:-1] + group.pre.shape)
         return rows[..., group.pre] * gain if self.pathway.emits == "spikes" else gain

@@ -5,6 +5,7 @@ A rule is a mapping of the fields of ``plasticity``, made by a function from a f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..catalogue import Catalogue
@@ -23,7 +24,14 @@ RULES: dict[str, str] = {
 
 _CATALOGUE = Catalogue("rule", __name__, RULES)
 names = _CATALOGUE.names
-expanded = _CATALOGUE.expanded
+
+
+def expanded(raw: Any) -> Any:
+    """A mapping with ``piece: name`` replaced by what it stands for; ``wins`` can stand beside it. Anything else as it is."""
+    if not isinstance(raw, Mapping) or "piece" not in raw:
+        return raw
+    beside = {key: raw[key] for key in ("wins",) if key in raw}
+    return {**_CATALOGUE.expanded({k: v for k, v in raw.items() if k not in beside}), **beside}
 
 
 def rule(name: str, /, **arguments: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def dendritic_prediction(
-    w_max: float | str, dt: str, w_min: float | str | None = None, dendrite: str = "u", attenuation: float = 1.0, rate: float = 0.01,
+    w_max: float | str, interval: str, w_min: float | str | None = None, dendrite: str = "u", attenuation: float = 1.0, rate: float = 0.01,
     phi_max: str = "150 Hz", k: float = 0.5, width: float | str = 0.2, theta: float | str = 1.0,
     tau_rise: str = "3 ms", tau_decay: str = "10 ms", tau_filter: str = "100 ms",
 ) -> dict[str, Any]:  # fmt: skip
@@ -19,8 +19,8 @@ def dendritic_prediction(
     ----------
     w_max, w_min : numbers with the unit of the weight
         Bounds; zero below unless stated.
-    dt : time
-        The circuit's own step, in which the weight moves.
+    interval : time
+        Between changes of the weight: the circuit's own step, or a few.
     dendrite : str
         The target's state that predicts, with the unit of ``theta``.
     attenuation : float
@@ -47,10 +47,11 @@ def dendritic_prediction(
         """,
         "on_pre": "a += 1\nb += 1",
         "on_post": "delta += h*psp",
-        "every": {dt: "delta -= dt*phi_max/(1 + odds)*h*psp\nw += rate*w_max*delta*dt/tau_filter"},
+        "every": {interval: "delta -= interval*phi_max/(1 + odds)*h*psp\nw += rate*w_max*delta*interval/tau_filter"},
         "parameters": {
             "w_max": w_max, "rate": rate, "attenuation": attenuation, "phi_max": phi_max, "k": k, "width": width, "theta": theta,
             "tau_rise": tau_rise, "tau_decay": tau_decay, "tau_filter": tau_filter,
+            "interval": interval,
         },
         "bounds": {"min": _zero(w_max) if w_min is None else w_min, "max": w_max},
     }  # fmt: skip

@@ -67,7 +67,7 @@ def normalisation(w_max: float | str, total: float | str, interval: str) -> dict
     return {
         "description": "Sums of weights kept.",
         "sums": {"now": "w"},
-        "every": {interval: "w *= where(now > 0*total, total/now, 1)"},
+        "every": {interval: "w *= total/where(now > 0*total, now, total)"},
         "parameters": {"total": total},
         "bounds": {"min": _zero(w_max), "max": w_max},
     }

@@ -78,7 +78,7 @@ def triplet_stdp(
 
 
 def reward_stdp(
-    w_max: float | str, reward: str, dt: str, rate: float = 1.0, a_plus: float = 0.005, a_minus: float = 0.00525,
+    w_max: float | str, reward: str, interval: str, rate: float = 1.0, a_plus: float = 0.005, a_minus: float = 0.00525,
     tau_plus: str = "20 ms", tau_minus: str = "20 ms", tau_eligibility: str = "1000 ms",
 ) -> dict[str, Any]:  # fmt: skip
     """Pairs of spikes leave an eligibility that a reward turns into weight: ``dw/dt = rate w_max c reward / tau_eligibility``.
@@ -90,8 +90,8 @@ def reward_stdp(
     w_max : number with the unit of the weight
     reward : str
         The third factor: an input of one channel, or a population of one cell; a plain number.
-    dt : time
-        The circuit's own step, in which the weight moves.
+    interval : time
+        Between changes of the weight: the circuit's own step, or a few.
     rate : float
     a_plus, a_minus, tau_plus, tau_minus
         As in :func:`pair_stdp`; they are what the eligibility changes by.
@@ -102,11 +102,11 @@ def reward_stdp(
         "equations": "dx/dt = -x/tau_plus : 1\ndy/dt = -y/tau_minus : 1\ndc/dt = -c/tau_eligibility : 1",
         "on_pre": "x += 1\nc -= a_minus*y",
         "on_post": "y += 1\nc += a_plus*x",
-        "every": {dt: "w += rate*w_max*c*reward*dt/tau_eligibility"},
+        "every": {interval: "w += rate*w_max*c*reward*interval/tau_eligibility"},
         "signals": {"reward": reward},
         "parameters": {
             "w_max": w_max, "rate": rate, "a_plus": a_plus, "a_minus": a_minus, "tau_plus": tau_plus, "tau_minus": tau_minus,
-            "tau_eligibility": tau_eligibility,
+            "tau_eligibility": tau_eligibility, "interval": interval,
         },
         "bounds": {"min": _zero(w_max), "max": w_max},
     }  # fmt: skip

@@ -97,7 +97,7 @@ def fit(
     encode = encode or repeated(settings.n_steps)
     named = None if objective is None else getattr(objective, "__name__", type(objective).__name__)
     identity = {
-        "data": digest(train.images, train.labels), "penalty": penalty is not None, "objective": named,
+        "data": digest(train.images, train.labels), "validation": digest(validation.images, validation.labels), "penalty": penalty is not None, "objective": named,
     }  # fmt: skip
     progress = Progress(
         network, settings, seed, len(labels), None if checkpoint is None else Path(checkpoint), every, identity

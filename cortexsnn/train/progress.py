@@ -212,6 +212,11 @@ def _numbers_of(network: Network) -> str:
     numbers = [
         v for found in (drawn.parameters, drawn.initial) for p in sorted(found) for _, v in sorted(found[p].items())
     ]
+    for name in sorted(drawn.rules):
+        numbers += [v for _, v in sorted(drawn.rules[name].constants.items())]
+        numbers += [np.array(v) for _, v in sorted(drawn.rules[name].initial.items())]
+    declared = repr((network.training_data.weights, network.training_data.numbers)).encode()
+    numbers.append(np.frombuffer(declared, np.uint8))
     for name in sorted(drawn.edges):
         edges = drawn.edges[name]
         numbers += [edges.pre, edges.post, edges.values, edges.delay]

@@ -153,6 +153,122 @@ def test_random_rules_agree(seed: int) -> None:
     assert report.agree, f"{report}\n{circuit.projections['x_E'].plasticity}"
 
 
+NAMES = {
+    "a weight": {"parameters": {"w": 0.5}, "deliver": "w*1"},
+    "a signal": {"parameters": {"R": 0.5}, "deliver": "R*1", "signals": {"R": "rw"}, "on_pre": "w += 0.001*R*mV"},
+    "a sum": {"parameters": {"S": 0.5}, "deliver": "S*1", "sums": {"S": "w"}, "every": {"10 ms": "w *= clip(20*mV/S, 0.9, 1.1)"}},
+    "a constant": {"parameters": {"c1": 0.5}, "deliver": "c1*1", "on_pre": "w += 0.01*mV*exp(-k*2)", "rule_parameters": {"k": 1.0}},
+    "a number": {"deliver": "0.3"},
+    "a release": {"sends": "0.3"},
+    "what arrives": {"equations": "arrived : 1", "on_pre": "arrived += 1\nw += 0.01*mV*arrived"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_names_of_a_rule_and_of_its_ends_keep_apart(case: str) -> None:
+    """A cell's own w, R, S or c1 beside the rule's; our own names; numbers in double precision."""
+    given = NAMES[case]
+    own = given.get("parameters", {})
+    lif = {
+        "equations": "dv/dt = (E_L - v)/tau_m : volt (unless refractory)", "ports": {"v": {"unit": "volt", "kind": "jump"}},
+        "threshold": "v > V_T", "reset": "v = E_L", "refractory": "2 ms", "initial": {"v": "-70 mV"},
+        "parameters": {"tau_m": "20 ms", "E_L": "-70 mV", "V_T": "-55 mV", **own},
+    }  # fmt: skip
+    plasticity = {
+        "equations": given.get("equations", ""), "on_pre": given.get("on_pre", "w += 0.01*mV"), "bounds": {"max": "3 mV"},
+        "signals": given.get("signals", {}), "sums": given.get("sums", {}), "every": given.get("every", {}),
+        "parameters": given.get("rule_parameters", {}), **({"sends": given["sends"]} if "sends" in given else {}),
+    }  # fmt: skip
+    port = {"deliver": {"v": given["deliver"]}} if "deliver" in given else {"port": "v"}
+    circuit = cx.Circuit(
+        name="names", dt="1 ms", duration="400 ms", neurons={"lif": lif},
+        inputs={"x": {"size": 30, "kind": "poisson", "rate": "80 Hz"}, "rw": {"size": 1, "kind": "current", "rows": 0.7}},
+        populations={"E": {"size": 10, "neuron": "lif", "transmitter": "excitatory"}},
+        projections={
+            "x_E": {"pre": "x", "post": "E", "port": "v", "connect": {"probability": 0.7}, "weight": "1.5 mV"},
+            "E_E": {"pre": "E", "post": "E", "connect": {"probability": 0.5}, "weight": "1 mV", "delay": "2 ms", **port, "plasticity": plasticity},
+        },
+    )  # fmt: skip
+    report = cx.verify(circuit, engines=PYTHON, seed=1, minimum_spikes=100)
+    assert report.agree, str(report)
+
+
+def test_two_rules_on_a_target_keep_apart() -> None:
+    """``a`` with a sum ``b_c`` and ``a_b`` with a sum ``c``."""
+    plain = _network(rule("pair_stdp", w_max="3 mV")).model_copy(update={"name": "two"})
+    base = plain.projections["x_E"].model_dump(exclude_none=True, exclude_defaults=True)
+    projections = {
+        name: {**base, "pre": "x", "post": "E", "port": "v", "connect": "all", "weight": "1 mV",
+               "plasticity": {"sums": {total: "w"}, "every": {"10 ms": f"w *= clip(30*mV/{total}, 0.9, 1.1)"}, "bounds": {"max": "3 mV"}}}
+        for name, total in (("a", "b_c"), ("a_b", "c"))
+    }  # fmt: skip
+    fields = {**plain.model_dump(exclude_none=True), "projections": projections}
+    report = cx.verify(cx.Circuit(**fields), duration="100 ms", engines=PYTHON, seed=1, minimum_spikes=10)
+    assert report.agree, str(report)
+
+
+def test_divisions_are_bitwise() -> None:
+    """torch makes ``number / tensor`` of a reciprocal and a product, unless told otherwise."""
+    slow = {"every": {"5 ms": "w = 3*mV*mV/(w + 0.7*mV)"}, "bounds": {"max": "9 mV"}}
+    report = cx.verify(_network(slow), duration="200 ms", engines=PYTHON, seed=1, minimum_spikes=50)
+    assert report.met == "bitwise", str(report)
+
+
+def test_a_value_s_rule_can_be_taken_out_and_run_on() -> None:
+    """An input of kind current: what was learned is a circuit again."""
+    slow = {"every": {"1 ms": "w += 0.001*value_pre*(2*mV - w)"}, "bounds": {"max": "3 mV"}}
+    circuit = _network(rule("pair_stdp", w_max="3 mV")).with_parameters(
+        {
+            "inputs.x": {"size": 50, "kind": "current"},
+            "projections.x_E.plasticity": slow,
+            "projections.x_E.weight": "0.2 mV",
+        }
+    )
+    rows = np.random.default_rng(0).random((100, 1, 50))
+    recording = cx.simulate(circuit, {"x": rows})
+    taught = cx.learned(circuit, recording)
+    assert np.array_equal(cx.realise(taught).edges["x_E"].weight, recording["x_E"]["final_w"].values[0])
+    assert cx.verify(taught, {"x": rows}, engines=PYTHON, minimum_spikes=10).agree
+    assert cx.from_torch(circuit, cx.to_torch(circuit))
+
+
+def test_a_finer_grid_learns_as_much() -> None:
+    """Intervals stay what they are; a rule that counts on dt being one is refused."""
+    learning = rule("reward_stdp", w_max="3 mV", reward="reward", interval="1 ms", rate=0.2)
+    circuit = _network(learning).with_parameters({"inputs.reward": {"size": 1, "kind": "current", "rows": 1.0}})
+    drawn = cx.realise(circuit, 1).edges["x_E"].weight
+    moved = [
+        float((cx.simulate(circuit, duration="500 ms", seed=1, dt=dt)["x_E"]["final_w"].values[0] - drawn).mean())
+        for dt in ("1 ms", "0.5 ms", "0.1 ms")
+    ]
+    assert moved[0] > 0
+    # Pairs within a coarse step all count as simultaneous, which favours potentiation; a rule bound to dt would learn 2 and 10 times less.
+    assert moved[1:] == pytest.approx([moved[0]] * 2, rel=0.4)
+    naive = circuit.with_parameters({"projections.x_E.plasticity.every": {"1 ms": "w += c*reward*dt*mV/second"}})
+    with pytest.raises(cx.InputError, match="every reads dt"):
+        cx.simulate(naive, duration="50 ms", dt="0.5 ms")
+    with pytest.raises(cx.InputError, match=r"the recording is on a dt of 0\.5 ms"):
+        cx.learned(circuit, cx.simulate(circuit, duration="10 ms", dt="0.5 ms"))
+
+
+def test_what_is_sent_keeps_its_sign() -> None:
+    circuit = _network({"equations": "a : 1", "on_pre": "a += 1", "sends": "1 - a"})
+    recording = cx.simulate(circuit, seed=1, duration="200 ms", probes={"E": ["arriving_v", "spikes"]})
+    assert recording["E"]["arriving_v"].values.min() == 0.0
+
+
+def test_gradients_of_masked_branches_are_numbers() -> None:
+    """Sums that are 0 divide nothing, not even where the result is not used."""
+    circuit = _network(
+        {"piece": "normalisation", "w_max": "3 mV", "total": "40 mV", "interval": "5 ms", "wins": "plasticity"}
+    )
+    circuit = circuit.with_parameters({"projections.x_E.trainable": True, "projections.x_E.weight": "0 mV"})
+    network = cx.to_torch(circuit, dtype=torch.float64)
+    _, state = network(None, n_steps=20)
+    state.edges["x_E"]["w"].sum().backward()
+    assert bool(network.pathway("x_E").magnitude.grad.isfinite().all())
+
+
 def test_gradients_go_through_a_rule() -> None:
     """The derivative of what arrives in the end by the weights at the start, against differences."""
     circuit = plastic.told(

@@ -194,7 +194,7 @@ def test_sums_of_weights_are_conserved() -> None:
 
 def test_a_reward_turns_eligibility_into_weight() -> None:
     """Izhikevich 2007: one pair, a reward a second later, and the integral over it in closed form."""
-    circuit = plastic.told(rule("reward_stdp", w_max="1 nS", reward="reward", dt="1 ms", rate=1.0), 2)
+    circuit = plastic.told(rule("reward_stdp", w_max="1 nS", reward="reward", interval="1 ms", rate=1.0), 2)
     pre, post = _spikes([[10], [10]], 1500), _spikes([[15], [5]], 1500)
     reward = np.zeros((1500, 1))
     reward[1015:1025] = 2.0
@@ -218,7 +218,7 @@ def test_a_dendrite_learns_to_predict_its_soma() -> None:
         "dendritic_prediction",
         w_max=50.0,
         w_min=0.0,
-        dt="1 ms",
+        interval="1 ms",
         dendrite="d",
         rate=0.005,
         phi_max="150 Hz",

@@ -49,6 +49,10 @@ def problem(**changes: Any) -> str:
         ({"equations": "dw/dt = -w/tau : siemens\nx : 1\ny : 1"}, "'w' is the weight of an edge"),
         ({"equations": "dx_pre/dt = -x_pre/tau : 1\nx : 1\ny : 1"}, "names with _pre and _post are those of the two ends"),
         ({"initial": {"q": 1.0}}, "initial.q: unknown state 'q'"),
+        ({"sends": "t/(100*ms)"}, "sends: unknown name 't'"),
+        ({"equations": PAIR["equations"] + "\npre : 1"}, "'pre' is a name that recordings of edges use"),
+        ({"equations": PAIR["equations"] + "\nfinal_w : 1"}, "'final_w' is a name that recordings"),
+        ({"parameters": {"tau": "20 ms", "tua": "1 ms"}}, "parameters.tua: nothing reads it"),
         ({"parameters": {"tau": "20 mV"}}, "equations.x: 'x': expected"),
         ({"method": "exact", "equations": "dx/dt = -x*x/tau : 1\ny : 1"}, "plasticity.equations: method exact"),
         ({"on_pre": "w = w**0.5*nS"}, "on_pre"),
@@ -74,6 +78,26 @@ def test_trained_weights_need_a_winner() -> None:
     assert circuit.with_parameters({"projections.learning.trainable": True})
     with pytest.raises(cx.SpecError, match=r"say wins: plasticity .* or wins: gradient"):
         plastic.told(PAIR).with_parameters({"projections.learning.trainable": True})
+
+
+def test_weights_drawn_beyond_a_bound_begin_at_it() -> None:
+    circuit = plastic.told(PAIR, 2, {"distribution": "uniform", "low": "2 nS", "high": "3 nS"})
+    assert (cx.realise(circuit).edges["learning"].weight == 1.0).all()
+
+
+def test_edges_that_are_not_there_are_not_probed() -> None:
+    circuit = plastic.told(PAIR, 2).with_parameters({"projections.learning.connect": {"probability": 0.0}})
+    spikes = np.ones((5, 2), bool)
+    assert plastic.run(circuit, spikes, spikes)["learning"]["final_w"].shape == (1, 0)
+    with pytest.raises(cx.InputError, match=r"probes\.learning: the projection has no edges"):
+        plastic.run(circuit, spikes, spikes, probes={"learning": ["mean(w)"]})
+
+
+def test_runs_with_other_edges_are_not_compared() -> None:
+    circuit = plastic.everything()
+    a, b = (cx.simulate(circuit, {"reward": np.zeros((4, 1))}, seed=s) for s in (0, 1))
+    with pytest.raises(cx.InputError, match="'x_E' joins other cells"):
+        cx.compare(a, b)
 
 
 def test_a_signal_has_one_cell() -> None:
