@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from .figures_style import COLOURS, INK, MARKERS, NEUTRAL, WIDTH, new_figure, plain, styled
@@ -48,7 +48,11 @@ def arms_over(
         xscale="log" if log_x else "linear",
         yscale="log" if log_y else "linear",
     )
-    if percent:  # after the scale, which brings formatters of its own
+    if log_x:  # after the scale, which brings ticks of its own
+        where = sorted({setting for by_setting in values.values() for setting in by_setting})
+        axes.set_xticks(where, [f"{x:g}" for x in where])
+        axes.xaxis.set_minor_locator(NullLocator())
+    if percent:  # after the scale, too
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "competition": ".competition",
     "thresholds": ".thresholds",
     "rate_gradient": ".rate_gradient",
+    "early_decisions": ".early_decisions",
     "fi_curves": ".fi_curves",
     "fidelity": ".fidelity",
 }

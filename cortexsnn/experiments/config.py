@@ -164,6 +164,16 @@ class ThresholdsConfig(ArmsConfig):
     noise: Annotated[float, Field(ge=0)] = 0.4
 
 
+class EarlyConfig(ArmsConfig):
+    """Losses of counts and first spikes, over the steps that were seen."""
+
+    hidden: Layers
+    n_steps: Annotated[int, Field(ge=2)] = 12
+    noise: Annotated[float, Field(ge=0)] = 0.3
+    epochs: Positive = 20
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+
+
 class RateGradientConfig(ArmsConfig):
     """Gradients through rates and through time as steps grow."""
 

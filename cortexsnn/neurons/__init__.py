@@ -14,6 +14,7 @@ PIECES: dict[str, str] = {
     "parametric_lif": ".integrate_and_fire",
     "normalised_lif": ".integrate_and_fire",
     "thresholding_lif": ".integrate_and_fire",
+    "double_exponential": ".integrate_and_fire",
     "adaptive_lif": ".integrate_and_fire",
     "complementary_lif": ".integrate_and_fire",
     "gated_lif": ".integrate_and_fire",

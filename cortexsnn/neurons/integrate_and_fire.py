@@ -94,6 +94,29 @@ def normalised_lif(tau: float = 2.0, reset: Reset = "soft", temporal: bool = Fal
     }
 
 
+def double_exponential(tau_m: float = 5.0, tau_s: float = 3.0, threshold: float = 1.0) -> dict[str, Any]:
+    """A cell with a double-exponential response that forgets all its input when it fires (Zhu et al. 2023, time-based training):
+    ``m = (m + x)(1 - 1/tau_m)``, ``n = (n + x)(1 - 1/tau_s)``, ``u = (m - n) tau_m/(tau_m - tau_s)``.
+
+    Parameters
+    ----------
+    tau_m, tau_s : float, tau_m > tau_s >= 1
+        Steps.
+    threshold : float, > 0
+    """
+    _at_least("tau_s", tau_s, 1.0)
+    if not tau_m > tau_s:
+        raise ValueError(f"expected tau_m > tau_s, got {tau_m:g} and {tau_s:g}")
+    return {
+        "description": "Double-exponential response, forgotten at a spike.",
+        "update": "m = (m + x)*(1 - 1/tau_m)\nn = (n + x)*(1 - 1/tau_s)\nu = (m - n)*((1/tau_s)/(1/tau_s - 1/tau_m))",
+        "ports": {"x": {"kind": "pulse"}},
+        "threshold": "u >= v_th",
+        "reset": "m = 0\nn = 0",
+        "parameters": {"tau_m": tau_m, "tau_s": tau_s, "v_th": _above_zero("threshold", threshold)},
+    }
+
+
 def thresholding_lif(
     w: float = 0.5, leak: float = 0.25, normalised: bool = False, trained: bool = True, lowest: float = 0.02,
 ) -> dict[str, Any]:  # fmt: skip

@@ -25,6 +25,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "dynamics": {**SMALL, "hidden": [8], "degrees": [1, 3], "training": FAST},
     "competition": {**SMALL, "thresholds": [4.0], "epochs": 1, "n_steps": 100},
     "thresholds": {**SMALL, "hidden": [12], "starts": [0.5], "n_steps": 2, "training": FAST},
+    "early_decisions": {**SMALL, "hidden": [12], "n_steps": 6, "epochs": 1},
     "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "training": FAST},
     "fi_curves": {"points": 300, "steps": 200},
 }  # fmt: skip
