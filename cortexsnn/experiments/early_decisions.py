@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..train.competition import latencies, spike_rows
 from ..train.data import digits, noisy
-from ..train.spike_times import LOSSES, Loss, Response, TimeNetwork, TimeSettings, decide, fit_times
+from ..train.spike_times import LOSSES, Loss, Response, TimeNetwork, TimeSettings, accuracies, fit_times, samples
 from .arms import Results, Run
 from .config import EarlyConfig, checked
 from .depth import TEST_NOISE, VALIDATION_NOISE
@@ -33,7 +31,9 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
         f"Held-out accuracy after all {config.n_steps} steps on digits as latencies, with pixel noise of standard deviation {config.noise:g}.",
     )
     steps = range(1, config.n_steps + 1)
-    curves = {loss: {float(k): results.values(SETTING, loss, f"after {k}") for k in steps} for loss in LOSSES}
+    curves: dict[str, dict[float, list[float]]] = {
+        loss: {float(k): results.values(SETTING, loss, f"after {k}") for k in steps} for loss in LOSSES
+    }
     figure = arms_over(curves, xlabel="Steps seen", ylabel="Held-out accuracy [%]")
     return results.write(
         folder, "Early decisions of networks trained by spike times", table,
@@ -49,20 +49,13 @@ def train(task: Task) -> Run:
     parts = {}
     for name, part in zip(noise, data, strict=True):
         images = noisy(part, config.noise, noise[name]).images
-        rows = spike_rows(latencies(images, config.n_steps), config.n_steps)
-        parts[name] = torch.tensor(rows, dtype=torch.float32), torch.as_tensor(part.labels)
+        parts[name] = samples(images, part.labels, config.n_steps)
     network = TimeNetwork((64, *config.hidden, 10), Response(), seed)
     settings = TimeSettings(loss=loss, epochs=config.epochs, learning_rate=config.learning_rate)
     history = fit_times(network, parts["train"], parts["validation"], settings, seed)
-    spikes, labels = network(parts["test"][0]).detach(), parts["test"][1]
-    after = {
-        f"after {k}": float((decide(spikes, loss, k) == labels).double().mean()) for k in range(1, config.n_steps + 1)
-    }
-    measured = {
-        "accuracy": after[f"after {config.n_steps}"],
-        "validation": max(history),
-        "spikes": float(spikes.sum((0, 2)).mean()),
-    }
+    found, spikes = accuracies(network, *parts["test"], loss)
+    after = {f"after {k}": a for k, a in enumerate(found, start=1)}
+    measured = {"accuracy": found[-1], "validation": max(history), "spikes": spikes}
     return Run(SETTING, loss, seed, {**measured, **after})
 
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from ..bridge import to_torch
 from ..emit.to_torch import Network
 from ..library import load
 from ..train.data import digits, noisy
 from ..train.encode import repeated
-from ..train.fit import fit, predict, scores
-from ..train.rates import rate_scores
+from ..train.fit import fit, predict
+from ..train.gradient import cosine_of_rates, cost
 from .arms import Results, Run
 from .config import RateGradientConfig, checked, settings_of
 from .depth import TEST_NOISE, VALIDATION_NOISE
 from .evaluate import accuracy
 
 TIME, OPERATIONS, RATE = "through time", "through time, torch operations", "through rates"
-REPEATS = 5
 
 Task = tuple[RateGradientConfig, int, str, int]
 
@@ -74,62 +69,19 @@ def train(task: Task) -> Run:
     network = _network(config, seed)
     part = noisy(data.train, config.noise, seed)
     settings = replace(settings_of(config.training, n_steps), gradient="rate" if arm == RATE else "time")
-    before = _cosine(network, part, n_steps)
+    before = cosine_of_rates(network, part, n_steps)
     history = fit(network, part, noisy(data.validation, config.noise, VALIDATION_NOISE + seed), settings, seed)
     test = noisy(data.test, config.noise, TEST_NOISE)
     predicted, _ = predict(network, test.images, repeated(n_steps))
     measured = {
         "accuracy": accuracy(predicted, test.labels), "validation": history.validation_accuracy[history.best],
-        "cosine before": before, "cosine after": _cosine(network, part, n_steps),
-        **_cost(_loss(network, part, n_steps, arm == RATE), network),
+        "cosine before": before, "cosine after": cosine_of_rates(network, part, n_steps),
+        **cost(network, part, n_steps, arm == RATE),
     }  # fmt: skip
     if arm == RATE:
-        eager = _network(config, seed, fused=False)
-        cost = _cost(_loss(eager, part, n_steps, False), eager)
-        measured |= {f"{name} {OPERATIONS}": value for name, value in cost.items()}
+        eager = cost(_network(config, seed, fused=False), part, n_steps, False)
+        measured |= {f"{name} {OPERATIONS}": value for name, value in eager.items()}
     return Run(f"{n_steps} steps", arm, seed, measured)
-
-
-def _loss(network: Network, part: Any, n_steps: int, by_rates: bool) -> Callable[[], torch.Tensor]:
-    network.train()
-    rows = {"x": repeated(n_steps)(torch.as_tensor(part.images[:64], dtype=network.dtype))}
-    labels = torch.as_tensor(part.labels[:64])
-
-    def loss() -> torch.Tensor:
-        found = rate_scores(network, rows) if by_rates else scores(network, network(rows)[0])
-        return functional.cross_entropy(found, labels)
-
-    return loss
-
-
-def _cosine(network: Network, part: Any, n_steps: int) -> float:
-    """Of both gradients, all weights together."""
-    weights = [p for p in network.parameters() if p.requires_grad]
-    flat = [
-        torch.cat([g.flatten() for g in torch.autograd.grad(_loss(network, part, n_steps, by_rates)(), weights)])
-        for by_rates in (True, False)
-    ]
-    return float(functional.cosine_similarity(flat[0], flat[1], dim=0))
-
-
-def _cost(loss: Callable[[], torch.Tensor], network: Network) -> dict[str, float]:
-    """Megabytes kept for the way back, each tensor's memory once, and milliseconds of both ways."""
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss().backward()
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        loss().backward()
-        seconds.append(time.perf_counter() - start)
-    network.zero_grad(set_to_none=True)
-    return {"kept": sum(kept.values()) / 1e6, "seconds": 1e3 * median(seconds)}
 
 
 def _findings(results: Results, settings: list[str]) -> list[str]:

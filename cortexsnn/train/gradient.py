@@ -1,6 +1,10 @@
-"""How much of the gradient of the last step's loss reaches the input of every step: transport through time."""
+"""What gradients are like: how far they reach back in time, and what those through rates cost and where they point."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
 
 import numpy as np
 import torch
@@ -8,8 +12,12 @@ from torch.nn import functional
 
 from ..emit.to_torch import Network
 from .data import Part
-from .encode import Encoder
-from .fit import input_name
+from .encode import Encoder, repeated
+from .fit import input_name, scores
+from .rates import rate_scores
+
+BATCH, REPEATS = 64, 5
+"""Images of a batch on which gradients are looked at, and how often they are timed."""
 
 
 def input_gradient(network: Network, part: Part, encode: Encoder) -> np.ndarray:
@@ -32,3 +40,46 @@ def input_gradient(network: Network, part: Part, encode: Encoder) -> np.ndarray:
     functional.cross_entropy(last, torch.as_tensor(part.labels)).backward()
     assert rows.grad is not None
     return np.asarray(rows.grad.flatten(1).norm(dim=1).numpy(), dtype=float)
+
+
+def _loss(network: Network, part: Part, n_steps: int, by_rates: bool) -> Callable[[], torch.Tensor]:
+    """The loss of a batch, with its gradient through rates or through time."""
+    network.train()
+    rows = {input_name(network): repeated(n_steps)(torch.as_tensor(part.images[:BATCH], dtype=network.dtype))}
+    labels = torch.as_tensor(part.labels[:BATCH])
+
+    def loss() -> torch.Tensor:
+        found = rate_scores(network, rows) if by_rates else scores(network, network(rows)[0])
+        return functional.cross_entropy(found, labels)
+
+    return loss
+
+
+def cosine_of_rates(network: Network, part: Part, n_steps: int) -> float:
+    """Of the gradients through rates and through time, all weights together, on a batch of images."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    by_rates, by_time = (
+        torch.cat([g.flatten() for g in torch.autograd.grad(_loss(network, part, n_steps, rates)(), weights)])
+        for rates in (True, False)
+    )
+    return float(functional.cosine_similarity(by_rates, by_time, dim=0))
+
+
+def cost(network: Network, part: Part, n_steps: int, by_rates: bool) -> dict[str, float]:
+    """``kept``: megabytes from the way forward for the way back, each tensor's memory once; ``seconds``: milliseconds of both ways, a median."""
+    loss, kept = _loss(network, part, n_steps, by_rates), dict[int, int]()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss().backward()
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        loss().backward()
+        seconds.append(time.perf_counter() - start)
+    network.zero_grad(set_to_none=True)
+    return {"kept": sum(kept.values()) / 1e6, "seconds": 1e3 * median(seconds)}

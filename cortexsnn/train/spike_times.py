@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from ..errors import InputError
 from ..library import load
 from ..spec import Array, Circuit
+from .competition import latencies, spike_rows
 
 Kernel = Literal["exponential", "original"]
 Loss = Literal["count", "count+", "first_spike"]
@@ -413,3 +415,19 @@ def fit_times(
             kept = {n: t.clone() for n, t in network.state_dict().items()}
     network.load_state_dict(kept)
     return history
+
+
+def samples(images: np.ndarray, labels: np.ndarray, n_steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images in [0, 1] as latencies on a grid of steps: spikes (step, sample, pixel) and labels (sample,)."""
+    rows = spike_rows(latencies(images, n_steps), n_steps)
+    return torch.tensor(rows, dtype=torch.float32), torch.as_tensor(labels)
+
+
+@torch.no_grad()
+def accuracies(
+    network: TimeNetwork, spikes: torch.Tensor, labels: torch.Tensor, loss: Loss
+) -> tuple[list[float], float]:
+    """Accuracy of what is decided after each step, and spikes of all classes per sample."""
+    found = network(spikes)
+    right = [float((decide(found, loss, k) == labels).double().mean()) for k in range(1, len(found) + 1)]
+    return right, float(found.sum((0, 2)).mean())

@@ -244,7 +244,13 @@ def test_a_finer_grid_learns_as_much() -> None:
     assert moved[0] > 0
     # Pairs within a coarse step all count as simultaneous, which favours potentiation; a rule bound to dt would learn 2 and 10 times less.
     assert moved[1:] == pytest.approx([moved[0]] * 2, rel=0.4)
-    naive = circuit.with_parameters({"projections.x_E.plasticity.every": {"1 ms": "w += c*reward*dt*mV/second"}})
+    counting = {
+        "equations": "dc/dt = -c/(20*ms) : 1",
+        "on_pre": "c += 1",
+        "every": {"1 ms": "w += c*dt*mV/second"},
+        "bounds": {"max": "3 mV"},
+    }
+    naive = circuit.with_parameters({"projections.x_E.plasticity": counting})
     with pytest.raises(cx.InputError, match="every reads dt"):
         cx.simulate(naive, duration="50 ms", dt="0.5 ms")
     with pytest.raises(cx.InputError, match=r"the recording is on a dt of 0\.5 ms"):
