@@ -113,9 +113,8 @@ class _Assembly(NameTable):
         if self.found:
             return None
         ends = self._ends()
-        early = {
-            name: found for name, found in ends.items() if name not in self._formed()
-        }  # none before the first step
+        formed = self._formed()  # anew in every step, and not before the first one
+        early = {name: found for name, found in ends.items() if name not in formed}
         table = resolve(self.subexpressions, lambda name, function: self.guard(f"equations.{name}", function))
         for name, text in self.subexpressions.items():
             self.guard(f"equations.{name}", self.expect, text, self.dimensions[name], name, early)
@@ -162,9 +161,7 @@ class _Assembly(NameTable):
         self._claim(name, "equations")
         self.dimensions[name] = self.dimension_of_unit(equation.unit, path)
         for flag in equation.flags:
-            if (
-                flag != "event-driven"
-            ):  # Brian2's word for a trace that is computed when it is looked at; here it always is
+            if flag != "event-driven":  # Brian2's word for how a trace is computed; its numbers are the same
                 self.report(path, f"flag '{ex.shorten(flag)}' is not supported; leave it out")
         body = ["0"]
         if equation.kind != "state":
