@@ -16,6 +16,7 @@ from .errors import NumericalError as NumericalError
 from .errors import SpecError as SpecError
 from .export import to_brian2_script as to_brian2_script
 from .learned import learned as learned
+from .learned import with_rules as with_rules
 from .library import load as load
 from .lower import lower as _lower
 from .program import StepProgram as StepProgram

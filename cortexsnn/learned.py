@@ -1,4 +1,4 @@
-"""What a circuit has learned in a run, as a circuit."""
+"""What a circuit has learned in a run, as a circuit; and the same edges under other rules."""
 
 from __future__ import annotations
 
@@ -53,4 +53,33 @@ def learned(circuit: Circuit, recording: xr.DataTree, trial: int = 0) -> Circuit
         weight = np.asarray(recording[name].to_dataset()["final_w"])[trial]
         edges = replace(drawn.edges[name], values=weight)
         plain["projections"][name] |= pinned(circuit, name, edges, dt)
+    return validate(Circuit(**plain))
+
+
+def with_rules(circuit: Circuit, other: Circuit) -> Circuit:
+    """The circuit with the plasticity that the projections of another have, or have not: the same edges awake and asleep.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        Gives everything else, its weights among it.
+    other : Circuit
+        With projections of the same names.
+
+    Raises
+    ------
+    InputError
+        The names differ.
+    SpecError
+        A rule does not fit the circuit, for instance a state that its cells do not have.
+    """
+    plain, rules = to_plain(validate(circuit)), to_plain(validate(other)).get("projections", {})
+    names = plain.get("projections", {})
+    if set(names) != set(rules):
+        differing = ", ".join(f"'{n}'" for n in sorted(set(names) ^ set(rules)))
+        raise InputError(f"the circuits have different projections ({differing}); rules go by their names")
+    for name, projection in names.items():
+        projection.pop("plasticity", None)
+        if "plasticity" in rules[name]:
+            projection["plasticity"] = rules[name]["plasticity"]
     return validate(Circuit(**plain))

@@ -310,7 +310,7 @@ def to_plain(model: Any) -> Any:
     """Nested dictionaries, as in the YAML; only what differs from the defaults; :class:`Array` is kept as it is."""
     if isinstance(model, Connect):
         only = _fields(model)
-        return model.kind if only == {model.kind: True} else only
+        return model.kind if [*only] == [model.kind] and only[model.kind] is True else only  # 1.0 equals True
     if isinstance(model, BaseModel):
         return _fields(model)
     if isinstance(model, Mapping):

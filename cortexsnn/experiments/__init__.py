@@ -21,6 +21,7 @@ EXPERIMENTS = {
     "thresholds": ".thresholds",
     "rate_gradient": ".rate_gradient",
     "early_decisions": ".early_decisions",
+    "sleep": ".sleep",
     "fi_curves": ".fi_curves",
     "fidelity": ".fidelity",
 }

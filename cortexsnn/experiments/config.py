@@ -174,6 +174,32 @@ class EarlyConfig(ArmsConfig):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
 
 
+class SleepConfig(ArmsConfig):
+    """A network that learns by spike timing, awake and asleep."""
+
+    n_excitatory: Positive = 100
+    n_inhibitory: Positive = 25
+    images: Positive = 350
+    n_steps: Positive = 100
+    periods: Positive = 10
+    most: Annotated[float, Field(gt=0, le=1)] = 0.2
+    input_weight: Annotated[float, Field(gt=0)] = 0.5
+    up: Annotated[float, Field(ge=0)] = 8e-4
+    down: Annotated[float, Field(ge=0)] = 2.4e-4
+    lam: Annotated[float, Field(gt=0, le=1)] = 0.99997
+    target: Annotated[float, Field(gt=0)] = 0.01
+    fraction: Annotated[float, Field(gt=0)] = 0.05
+    fractions: list[Annotated[float, Field(gt=0)]] = [0.02, 0.03, 0.1, 0.2]
+    longest: Positive = 10_000
+    engine: str = "brian2:cpp_standalone"
+    noise: Annotated[float, Field(ge=0)] = 0.4
+    surrogate_steps: Positive = 8
+
+    @property
+    def n_cells(self) -> int:
+        return self.n_excitatory + self.n_inhibitory
+
+
 class RateGradientConfig(ArmsConfig):
     """Gradients through rates and through time as steps grow."""
 

@@ -17,6 +17,7 @@ RULES: dict[str, str] = {
     "inhibitory_stdp": ".homeostasis",
     "scaling": ".homeostasis",
     "normalisation": ".homeostasis",
+    "log_decay": ".homeostasis",
     "short_term": ".short_term",
     "dendritic_prediction": ".dendritic",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..units import parse_quantity
 from .spike_timing import _zero
 
 
@@ -69,5 +70,29 @@ def normalisation(w_max: float | str, total: float | str, interval: str) -> dict
         "sums": {"now": "w"},
         "every": {interval: "w *= total/where(now > 0*total, now, total)"},
         "parameters": {"total": total},
+        "bounds": {"min": _zero(w_max), "max": w_max},
+    }
+
+
+def log_decay(w_max: float | str, target: float | str, lam: float, interval: str) -> dict[str, Any]:
+    """Every magnitude is pulled towards a target in log space: ``w = target (w/target)**lam`` at intervals (Massey et al. 2026).
+
+    Ratios of weights shrink, their order stays; weights below the target grow, one of 0 from a thousandth of the target.
+
+    Parameters
+    ----------
+    w_max, target : numbers with the unit of the weight, > 0
+    lam : float, between 0 and 1
+        At each interval; for another interval its power by the ratio of the intervals.
+    interval : time, a whole number of steps
+    """
+    if not 0 < lam <= 1:
+        raise ValueError(f"lam: expected a number above 0 and not above 1, got {lam:g}")
+    if parse_quantity(target).value <= 0:
+        raise ValueError(f"target: expected a number above 0, got {target}")
+    return {
+        "description": "Magnitudes pulled towards a target in log space (Massey et al. 2026).",
+        "every": {interval: "w = target*exp(lam*log(clip(w, target/1000, w_max)/target))"},
+        "parameters": {"w_max": w_max, "target": target, "lam": lam},
         "bounds": {"min": _zero(w_max), "max": w_max},
     }

@@ -24,7 +24,7 @@ def _spikes(times: list[list[int]], n_steps: int) -> np.ndarray:
 
 def test_every_rule_of_the_catalogue_is_tested_here() -> None:
     tested = {
-        "pair_stdp", "triplet_stdp", "reward_stdp", "inhibitory_stdp", "scaling", "normalisation", "short_term", "dendritic_prediction",
+        "pair_stdp", "triplet_stdp", "reward_stdp", "inhibitory_stdp", "scaling", "normalisation", "log_decay", "short_term", "dendritic_prediction",
     }  # fmt: skip
     assert set(names()) == tested
 

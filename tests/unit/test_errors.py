@@ -251,6 +251,13 @@ def test_round_trip_of_shipped_circuits(tmp_path: Path, name: str) -> None:
     assert cx.load(cx.save(circuit, tmp_path / f"{name}.yaml")) == circuit
 
 
+def test_a_probability_of_one_stays_a_probability(tmp_path: Path) -> None:
+    """1.0 equals True, which is how ``connect: all`` is kept."""
+    circuit = cx.Circuit(**changed("projections/x_E/connect", {"probability": 1.0}))
+    assert cx.load(cx.save(circuit, tmp_path / "c.yaml")) == circuit
+    assert circuit.with_parameters({"projections.x_E.delay": "2 ms"}).projections["x_E"].connect.probability == 1.0
+
+
 def test_saving_below_a_file_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(cx.CheckpointError, match="cannot be written"):

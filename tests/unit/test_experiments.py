@@ -26,6 +26,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "competition": {**SMALL, "thresholds": [4.0], "epochs": 1, "n_steps": 100},
     "thresholds": {**SMALL, "hidden": [12], "starts": [0.5], "n_steps": 2, "training": FAST},
     "early_decisions": {**SMALL, "hidden": [12], "n_steps": 6, "epochs": 1},
+    "sleep": {
+        **SMALL, "n_excitatory": 10, "n_inhibitory": 4, "images": 4, "n_steps": 20, "periods": 2, "fractions": [0.5], "engine": "numpy", "training": FAST,
+    },
     "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "training": FAST},
     "fi_curves": {"points": 300, "steps": 200},
 }  # fmt: skip

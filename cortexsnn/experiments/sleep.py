@@ -1,0 +1,202 @@
+"""experiment=sleep: does a recurrent network that learns by spike timing stay stable if it sleeps, and what in sleep does it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..bridge import to_torch
+from ..circuits.sleep_homeostasis import LARGEST, LEARNING, SMALLEST
+from ..learned import learned, with_rules
+from ..library import load
+from ..run import simulate
+from ..spec import Circuit
+from ..train.data import Part, digits, noisy
+from ..train.encode import rate_spikes, repeated
+from ..train.fit import fit, predict
+from .arms import Results, Run
+from .config import SleepConfig, checked, settings_of
+from .depth import TEST_NOISE, VALIDATION_NOISE
+from .evaluate import accuracy
+
+TIMING, REVERSED, SURROGATE = "spike timing", "sign of the public code", "surrogate gradients"
+REST, SLEEP = "rest", "sleep"
+NOISE = 2e-3
+"""Volt, standard deviation in every step asleep (public code; drawn outside, so that every engine sees the same)."""
+
+
+class Night(NamedTuple):
+    """What synapses do asleep, whether there is noise, what they do awake, and sleep steps per wake step."""
+
+    asleep: tuple[str, ...]
+    noise: bool
+    awake: tuple[str, ...]
+    fraction: float
+
+
+def nights(config: SleepConfig) -> dict[str, Night]:
+    """Arms; at rest nothing moves a weight, so that no step of it needs to be run."""
+    f = config.fraction
+    found = {
+        REST: Night((), False, ("stdp",), 0.0),
+        SLEEP: Night(("stdp", "decay"), True, ("stdp",), f),
+        "decay only": Night(("decay",), False, ("stdp",), f),
+        "noise and plasticity only": Night(("stdp",), True, ("stdp",), f),
+        "sums kept while awake": Night((), False, ("stdp", "normalisation"), 0.0),
+    }
+    more = {f"sleep of {other:g}": found[SLEEP]._replace(fraction=other) for other in config.fractions}
+    return {**found, **more}
+
+
+Task = tuple[SleepConfig, str, str, int]
+
+
+def run(values: Mapping[str, Any], folder: Path) -> str:
+    """Run the experiment into ``folder`` and return its table."""
+    from ..analysis.figures_arms import arms_over
+
+    config = checked(SleepConfig, values)
+    results = Results("sleep", config)
+    arms = [(TIMING, arm) for arm in nights(config)]
+    arms += [(setting, arm) for setting in (REVERSED, SURROGATE) for arm in (REST, SLEEP)]
+    results.collect(train, [(config, setting, arm, seed) for setting, arm in arms for seed in config.seeds])
+    table = results.table(
+        dict.fromkeys((TIMING, REVERSED, SURROGATE), REST),
+        f"Held-out accuracy on digits after {config.periods} periods awake of {config.images} images, each followed by sleep of {config.fraction:g} of its "
+        "steps unless the arm says otherwise: logistic regression on spike counts of the E cells, learning off. Under surrogate gradients: of the "
+        f"network itself, images with noise of standard deviation {config.noise:g}. The primary outcome is {SLEEP} minus {REST} under {TIMING}.",
+    )
+    periods = range(1, config.periods + 1)
+
+    def over(what: str) -> dict[str, dict[float, list[float]]]:
+        return {
+            arm: {float(k): results.values(TIMING, arm, f"{what} {k}") for k in periods} for arm in list(nights(config))
+        }
+
+    figures = [
+        ("Rate of the E cells in each period awake; mean and 95 % interval over seeds.", arms_over(over("rate"), xlabel="Period", ylabel="Rate of E [Hz]", percent=False)),
+        ("Mean magnitude of the synapses among E cells after each period and its sleep.", arms_over(over("weight"), xlabel="Period", ylabel="Mean weight E to E", percent=False)),
+    ]  # fmt: skip
+    return results.write(folder, "Sleep as a homeostatic regulariser", table, figures, _findings(results, config), {})
+
+
+def train(task: Task) -> Run:
+    """One network."""
+    config, setting, arm, seed = task
+    if setting == SURROGATE:
+        return _surrogate(config, arm, seed)
+    night = nights(config)[arm]
+    circuits = {rules: _circuit(config, rules, setting == TIMING) for rules in {night.awake, night.asleep, ()}}
+    random = np.random.default_rng([seed, 7])
+    data = digits(seed)
+    measured: dict[str, Any] = {}
+    circuit = circuits[night.awake]
+    for period in range(1, config.periods + 1):
+        images = data.train.images[random.permutation(len(data.train.images))[: config.images]]
+        rows = rate_spikes(images, config.n_steps, config.most, int(random.integers(2**31)))
+        rows = rows.reshape(-1, images.shape[1])
+        recording = simulate(circuit, _inputs(config, rows), engine=config.engine, seed=seed)
+        measured[f"rate {period}"] = float(recording["E"]["spikes"].mean()) * 1000
+        circuit = learned(circuit, recording)
+        n = min(round(night.fraction * len(rows)), config.longest)
+        if night.asleep and n:
+            noise = random.normal(0, NOISE, (n, config.n_cells)) if night.noise else None
+            asleep = with_rules(circuit, circuits[night.asleep])
+            recording = simulate(
+                asleep, _inputs(config, np.zeros((n, rows.shape[1])), noise), engine=config.engine, seed=seed
+            )
+            circuit = with_rules(learned(asleep, recording), circuit)
+        weights = {name: recording[name].to_dataset()["final_w"].values[0] for name in LEARNING}
+        measured[f"weight {period}"] = float(weights["E_E"].mean())
+        together = np.concatenate(list(weights.values()))
+        measured[f"at bounds {period}"] = float(np.mean((together <= SMALLEST * (1 + 1e-9)) | (together >= LARGEST)))
+    return Run(
+        setting, arm, seed, {**measured, "accuracy": _read_out(config, with_rules(circuit, circuits[()]), data, seed)}
+    )
+
+
+def _circuit(config: SleepConfig, rules: tuple[str, ...], causal: bool) -> Circuit:
+    return load(
+        "sleep_homeostasis", n_inputs=64, n_excitatory=config.n_excitatory, n_inhibitory=config.n_inhibitory, learning=rules, up=config.up,
+        down=config.down, input_weight=config.input_weight, lam=config.lam, target=config.target, causal=causal,
+        period=f"{config.images * config.n_steps} ms",
+    )  # fmt: skip
+
+
+def _inputs(config: SleepConfig, rows: np.ndarray, noise: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    silent = np.zeros((*rows.shape[:-1], config.n_cells))
+    return {"x": rows, "noise": silent if noise is None else noise}
+
+
+def _read_out(config: SleepConfig, circuit: Circuit, data: Any, seed: int) -> float:
+    """Logistic regression on counts of spikes, fitted on the training part; accuracy on the held-out part."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def counts(part: Part, offset: int) -> np.ndarray:
+        rows = rate_spikes(part.images, config.n_steps, config.most, offset + seed).transpose(1, 0, 2)
+        recording = simulate(circuit, _inputs(config, rows), engine="torch", seed=seed)
+        return np.asarray(recording["E"]["spikes"].sum("step"), float)
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+    model.fit(counts(data.train, VALIDATION_NOISE), data.train.labels)
+    return float(model.score(counts(data.test, TEST_NOISE), data.test.labels))
+
+
+def _surrogate(config: SleepConfig, arm: str, seed: int) -> Run:
+    """The control: after every epoch all magnitudes are pulled as 500 iterations of the public code pull them, without noise and plasticity.
+
+    What is measured is the best epoch on the validation part, before its night.
+    """
+    data = digits(seed)
+    n_steps = config.surrogate_steps
+    network = to_torch(load("feedforward", hidden=(64,), steps=n_steps), seed=seed)
+
+    def night(epoch: int, history: object) -> None:
+        if arm == SLEEP:
+            with torch.no_grad():
+                for name in network.pathways:
+                    w = network.pathway(name).magnitude
+                    size = pulled(w.abs().clamp_min(1e-6), 0.2, 0.999, 500)
+                    w.copy_(torch.where(w < 0, -size, size))
+
+    history = fit(
+        network, noisy(data.train, config.noise, seed), noisy(data.validation, config.noise, VALIDATION_NOISE + seed),
+        settings_of(config.training, n_steps), seed, report=night,
+    )  # fmt: skip
+    test = noisy(data.test, config.noise, TEST_NOISE)
+    predicted, _ = predict(network, test.images, repeated(n_steps))
+    return Run(
+        SURROGATE, arm, seed,
+        {"accuracy": accuracy(predicted, test.labels), "validation": history.validation_accuracy[history.best]},
+    )  # fmt: skip
+
+
+def pulled(w: torch.Tensor, target: float, lam: float, n: int) -> torch.Tensor:
+    """Magnitudes after n steps of ``w = target (w/target)**lam``, in closed form."""
+    return target * (w / target) ** (lam**n)
+
+
+def _findings(results: Results, config: SleepConfig) -> list[str]:
+    found, last = [], config.periods
+    for setting in results.settings:
+        d = results.difference(setting, SLEEP, REST)
+        found.append(
+            f"{setting}: {SLEEP} minus {REST}, {100 * d.mean:+.1f} points (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}; "
+            f"detectable {100 * d.detectable:.1f})."
+        )
+    for setting in (TIMING, REVERSED):
+        for arm in results.arms(setting):
+            rates = [float(np.mean(results.values(setting, arm, f"rate {k}"))) for k in (1, last)]
+            weights = [float(np.mean(results.values(setting, arm, f"weight {k}"))) for k in (1, last)]
+            bounds = float(np.mean(results.values(setting, arm, f"at bounds {last}")))
+            found.append(
+                f"{setting}, {arm}: E cells at {rates[0]:.1f} Hz in the first period, {rates[1]:.1f} in the last; mean weight among them "
+                f"{weights[0]:.2f} and {weights[1]:.2f}; {100 * bounds:.0f} % of all weights at a bound."
+            )
+    return found

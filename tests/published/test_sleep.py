@@ -1,0 +1,135 @@
+"""Sleep as a homeostatic regulariser (Massey et al. 2026): numbers worked by hand, limits, noise, engines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import cortexsnn as cx
+import plastic
+from cortexsnn.experiments.sleep import NOISE, pulled
+from cortexsnn.plasticity import rule
+
+SMALL = {"n_inputs": 20, "n_excitatory": 16, "n_inhibitory": 6, "input_weight": 2.0}
+LEARNING = ("x_E", "E_E", "E_I", "I_E")
+
+
+def _asleep(n_steps: int, n_cells: int = 22) -> dict[str, np.ndarray]:
+    noise = np.random.default_rng(5).normal(0, NOISE, (n_steps, n_cells))
+    return {"x": np.zeros((n_steps, 20)), "noise": noise}
+
+
+def _awake(n_steps: int) -> dict[str, np.ndarray]:
+    rows = np.random.default_rng(6).random((n_steps, 20)) < 0.15
+    return {"x": rows, "noise": np.zeros((n_steps, 22))}
+
+
+def test_the_pull_by_hand() -> None:
+    """Target 0.01 and lam 0.99997 over 3 500, 7 000 and 10 000 steps; ln(w/target) is halved after 23 105."""
+    found = {}
+    for start in ("0.3 nS", "1 nS"):
+        circuit = plastic.told(
+            rule("log_decay", w_max="25 nS", target="0.01 nS", lam=0.99997, interval="1 ms"), weight=start
+        )
+        rows = np.zeros((23_105, 1), bool)
+        recording = plastic.run(circuit, rows, rows, probes={"learning": ["w"]})
+        found[start] = recording["learning"]["w"].values.reshape(-1)
+    at = np.array([3500, 7000, 10_000]) - 1
+    np.testing.assert_allclose(found["0.3 nS"][at], [0.213740, 0.157517, 0.124243], atol=6e-7)
+    np.testing.assert_allclose(found["1 nS"][at], [0.631897, 0.417988, 0.303131], atol=6e-7)
+    assert found["1 nS"][3499] / found["0.3 nS"][3499] == pytest.approx(2.956, abs=6e-4)
+    assert np.log(found["1 nS"][-1] / 0.01) == pytest.approx(np.log(100) * 0.99997**23_105, rel=1e-9)
+    assert 23_104 < np.log(0.5) / np.log(0.99997) < 23_105
+
+
+def test_the_control_by_hand() -> None:
+    """500 iterations at 0.999 towards 0.2: a pull, which raises what is below."""
+    assert pytest.approx(0.606379, abs=6e-7) == 0.999**500
+    found = pulled(torch.tensor([0.05, 0.5, 0.2], dtype=torch.float64), 0.2, 0.999, 500)
+    np.testing.assert_allclose(found.numpy(), [0.086288, 0.348604, 0.2], atol=1e-6)  # the first is 0.0862886
+
+
+def test_a_nap_keeps_ratios() -> None:
+    """Proportional scaling by rho**(1/D) in each of D steps."""
+    nap = {
+        "every": {"1 ms": "w *= exp(log(rho)/D)"}, "parameters": {"rho": 0.8, "D": 50.0}, "bounds": {"max": "25 nS"},
+    }  # fmt: skip
+    rows = np.zeros((50, 1), bool)
+    found = [plastic.final(plastic.run(plastic.told(nap, weight=w), rows, rows))[0] for w in ("0.2 nS", "0.6 nS")]
+    np.testing.assert_allclose(found, [0.16, 0.48], rtol=1e-12)
+
+
+def test_a_pull_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="lam: expected a number above 0 and not above 1, got 0"):
+        rule("log_decay", w_max=1.0, target=0.1, lam=0.0, interval="1 ms")
+    with pytest.raises(ValueError, match="target: expected a number above 0"):
+        rule("log_decay", w_max=1.0, target=0.0, lam=0.5, interval="1 ms")
+
+
+def test_sleep_without_pull_and_learning_changes_nothing() -> None:
+    circuit = cx.load("sleep_homeostasis", learning=("stdp", "decay"), up=0.0, down=0.0, lam=1.0, **SMALL)
+    recording = cx.simulate(circuit, _asleep(2000), seed=1)
+    drawn = cx.realise(circuit, 1)
+    assert int(recording["E"]["spikes"].sum()) >= 50
+    for name in LEARNING:
+        np.testing.assert_allclose(recording[name]["final_w"].values[0], drawn.edges[name].weight, rtol=1e-12)
+
+
+def test_the_closed_form_holds_in_a_noisy_network_that_does_not_learn() -> None:
+    circuit = cx.load("sleep_homeostasis", learning=("decay",), **SMALL)
+    recording = cx.simulate(circuit, _asleep(3500), seed=1)
+    drawn = cx.realise(circuit, 1)
+    assert int(recording["E"]["spikes"].sum()) >= 50
+    for name in LEARNING:
+        expected = 0.01 * (drawn.edges[name].weight / 0.01) ** (0.99997**3500)
+        np.testing.assert_allclose(recording[name]["final_w"].values[0], expected, rtol=1e-10)
+
+
+def test_the_membrane_in_noise() -> None:
+    """Without spikes: sd 7.811 mV, and above -55 mV with probability 0.0274; with 2 as a variance it would be 5.523 and 0.0033."""
+    circuit = cx.load("sleep_homeostasis", learning=(), **SMALL).with_parameters(
+        {"neurons.cell.parameters.V_T": "1 volt"}
+    )
+    recording = cx.simulate(circuit, _asleep(20_000), seed=1, probes={"E": ["v"]})
+    v = recording["E"]["v"].values[0, 500:]
+    # a membrane forgets in 30 steps: 16 cells * 19 500 steps are some 5 000 independent values
+    assert v.std() == pytest.approx(7.811, rel=0.03)
+    assert (v > -55).mean() == pytest.approx(0.0274, abs=0.004)
+
+
+@pytest.mark.parametrize("learning", [("stdp",), ("stdp", "decay"), ("stdp", "normalisation")])
+def test_engines_agree(learning: tuple[str, ...]) -> None:
+    circuit = cx.load("sleep_homeostasis", learning=learning, period="500 ms", **SMALL)
+    report = cx.verify(circuit, _awake(2000), engines=("numpy", "torch", "brian2"), seed=1, minimum_spikes=1000)
+    assert report.agree, str(report)
+
+
+def test_cause_strengthens_unless_the_sign_is_turned() -> None:
+    means = []
+    for causal in (True, False):
+        circuit = cx.load("sleep_homeostasis", up=8e-4, down=0.0, causal=causal, **SMALL)
+        recording = cx.simulate(circuit, _awake(2000), seed=1)
+        means.append(float(recording["x_E"]["final_w"].mean()))
+    assert means[0] > 2.01
+    assert means[1] < 1.99
+
+
+def test_rules_of_another_circuit_on_the_same_edges() -> None:
+    awake, asleep = (cx.load("sleep_homeostasis", learning=r, **SMALL) for r in (("stdp",), ("decay",)))
+    tired = cx.learned(awake, cx.simulate(awake, _awake(500), seed=1))
+    dreaming = cx.with_rules(tired, asleep)
+    before = cx.realise(tired, 1).edges["x_E"]
+    np.testing.assert_array_equal(cx.realise(dreaming, 1).edges["x_E"].weight, before.weight)
+    found = cx.simulate(dreaming, _asleep(10), seed=1)["x_E"]["final_w"].values[0]
+    np.testing.assert_allclose(found, 0.01 * (before.weight / 0.01) ** (0.99997**10), rtol=1e-12)
+    assert cx.with_rules(dreaming, awake) == tired
+    still = cx.with_rules(tired, cx.load("sleep_homeostasis", learning=(), **SMALL))
+    assert all(p.plasticity is None for p in still.projections.values())
+    with pytest.raises(cx.InputError, match="different projections"):
+        cx.with_rules(tired, cx.load("izhikevich"))
+
+
+def test_a_rule_that_is_not_there_is_refused() -> None:
+    with pytest.raises(cx.InputError, match="learning: unknown rule 'decays'"):
+        cx.load("sleep_homeostasis", learning=("decays",))
