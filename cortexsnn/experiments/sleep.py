@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from .evaluate import accuracy
 
 TIMING, REVERSED, SURROGATE = "spike timing", "sign of the public code", "surrogate gradients"
 REST, SLEEP = "rest", "sleep"
+FULL = ("stdp", "decay")
 NOISE = 2e-3
 """Volt, standard deviation in every step asleep (public code; drawn outside, so that every engine sees the same)."""
 
@@ -43,7 +44,7 @@ def nights(config: SleepConfig) -> dict[str, Night]:
     f = config.fraction
     found = {
         REST: Night((), False, ("stdp",), 0.0),
-        SLEEP: Night(("stdp", "decay"), True, ("stdp",), f),
+        SLEEP: Night(FULL, True, ("stdp",), f),
         "decay only": Night(("decay",), False, ("stdp",), f),
         "noise and plasticity only": Night(("stdp",), True, ("stdp",), f),
         "sums kept while awake": Night((), False, ("stdp", "normalisation"), 0.0),
@@ -72,14 +73,18 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     )
     periods = range(1, config.periods + 1)
 
-    def over(what: str) -> dict[str, dict[float, list[float]]]:
-        return {
-            arm: {float(k): results.values(TIMING, arm, f"{what} {k}") for k in periods} for arm in list(nights(config))
-        }
+    def over(what: str, arms: Iterable[str]) -> dict[str, dict[float, list[float]]]:
+        return {arm: {float(k): results.values(TIMING, arm, f"{what} {k}") for k in periods} for arm in arms}
 
+    fractions = {arm: night.fraction for arm, night in nights(config).items() if arm == REST or night.asleep == FULL}
+    by_fraction = sorted(fractions, key=lambda arm: fractions[arm])
+    parts = [arm for arm in nights(config) if arm not in fractions or arm in (REST, SLEEP)]
+
+    rate: dict[str, Any] = {"xlabel": "Period", "ylabel": "Rate of E [Hz]", "percent": False}
     figures = [
-        ("Rate of the E cells in each period awake; mean and 95 % interval over seeds.", arms_over(over("rate"), xlabel="Period", ylabel="Rate of E [Hz]", percent=False)),
-        ("Mean magnitude of the synapses among E cells after each period and its sleep.", arms_over(over("weight"), xlabel="Period", ylabel="Mean weight E to E", percent=False)),
+        ("Rate of the E cells in each period awake: sleep and its parts; mean and 95 % interval over seeds.", arms_over(over("rate", parts), **rate)),
+        ("The same over sleep steps per step awake.", arms_over(over("rate", by_fraction), **rate)),
+        ("Mean magnitude of the synapses among E cells after each period and its sleep.", arms_over(over("weight", parts), **{**rate, "ylabel": "Mean weight E to E"})),
     ]  # fmt: skip
     return results.write(folder, "Sleep as a homeostatic regulariser", table, figures, _findings(results, config), {})
 
