@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from ..bridge import to_torch
 from ..circuits.sleep_homeostasis import LARGEST, LEARNING, SMALLEST
@@ -18,6 +17,7 @@ from ..spec import Circuit
 from ..train.data import Part, digits, noisy
 from ..train.encode import rate_spikes, repeated
 from ..train.fit import fit, predict
+from ..train.sleep import pull
 from .arms import Results, Run
 from .config import SleepConfig, checked, settings_of
 from .depth import TEST_NOISE, VALIDATION_NOISE
@@ -164,11 +164,7 @@ def _surrogate(config: SleepConfig, arm: str, seed: int) -> Run:
 
     def night(epoch: int, history: object) -> None:
         if arm == SLEEP:
-            with torch.no_grad():
-                for name in network.pathways:
-                    w = network.pathway(name).magnitude
-                    size = pulled(w.abs().clamp_min(1e-6), 0.2, 0.999, 500)
-                    w.copy_(torch.where(w < 0, -size, size))
+            pull(network, 0.2, 0.999, 500)
 
     history = fit(
         network, noisy(data.train, config.noise, seed), noisy(data.validation, config.noise, VALIDATION_NOISE + seed),
@@ -180,11 +176,6 @@ def _surrogate(config: SleepConfig, arm: str, seed: int) -> Run:
         SURROGATE, arm, seed,
         {"accuracy": accuracy(predicted, test.labels), "validation": history.validation_accuracy[history.best]},
     )  # fmt: skip
-
-
-def pulled(w: torch.Tensor, target: float, lam: float, n: int) -> torch.Tensor:
-    """Magnitudes after n steps of ``w = target (w/target)**lam``, in closed form."""
-    return target * (w / target) ** (lam**n)
 
 
 def _findings(results: Results, config: SleepConfig) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 import torch
 from torch import distributed
 
@@ -21,6 +23,13 @@ def join(backend: str | None = None) -> None:
     """
     if distributed.is_torchelastic_launched() and not distributed.is_initialized():
         distributed.init_process_group(backend or ("nccl" if torch.cuda.is_available() else "gloo"))
+        atexit.register(leave)  # threads of a group that is still there can abort a process that ends
+
+
+def leave() -> None:
+    """Part from the other processes; does nothing alone. ``join`` has it done at the end of the process."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def is_first() -> bool:

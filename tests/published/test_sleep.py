@@ -8,8 +8,9 @@ import torch
 
 import cortexsnn as cx
 import plastic
-from cortexsnn.experiments.sleep import NOISE, pulled
+from cortexsnn.experiments.sleep import NOISE
 from cortexsnn.plasticity import rule
+from cortexsnn.train.sleep import pull, pulled
 
 SMALL = {"n_inputs": 20, "n_excitatory": 16, "n_inhibitory": 6, "input_weight": 2.0}
 LEARNING = ("x_E", "E_E", "E_I", "I_E")
@@ -48,6 +49,16 @@ def test_the_control_by_hand() -> None:
     assert pytest.approx(0.606379, abs=6e-7) == 0.999**500
     found = pulled(torch.tensor([0.05, 0.5, 0.2], dtype=torch.float64), 0.2, 0.999, 500)
     np.testing.assert_allclose(found.numpy(), [0.086288, 0.348604, 0.2], atol=1e-6)  # the first is 0.0862886
+
+
+def test_a_network_is_pulled_with_its_signs() -> None:
+    network = cx.to_torch(cx.load("feedforward"), seed=1)
+    before = {n: network.pathway(n).magnitude.detach().clone() for n in network.pathways}
+    pull(network, 0.2, 0.999, 500)
+    for name, w in before.items():
+        after = network.pathway(name).magnitude.detach()
+        assert bool((after.sign() == w.sign()).all())
+        torch.testing.assert_close(after.abs(), pulled(w.abs(), 0.2, 0.999, 500), rtol=1e-6, atol=1e-5)
 
 
 def test_a_nap_keeps_ratios() -> None:
