@@ -72,6 +72,14 @@ class Results:
         """An arm minus the baseline, paired by seed."""
         return paired_difference(self.values(setting, arm, what), self.values(setting, baseline, what))
 
+    def in_points(self, setting: str, arm: str, baseline: str, what: str = "accuracy") -> str:
+        """The difference to the baseline as a sentence of the findings."""
+        d = self.difference(setting, arm, baseline, what)
+        return (
+            f"{arm} minus {baseline}, {100 * d.mean:+.1f} points (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}; "
+            f"detectable {100 * d.detectable:.1f})."
+        )
+
     def table(self, baselines: Mapping[str, str], caption: str, what: str = "accuracy") -> Table:
         """Mean, interval and paired difference of every arm, for the settings of ``baselines``: setting -> arm."""
         rows = []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..train.competition import CompetitionSettings, Layer, balance, fit_layer, latencies
-from ..train.data import digits
+from ..train.data import Digits, Part, digits, logistic_regression
 from .arms import Results, Run
 from .config import CompetitionConfig, checked
 
@@ -52,14 +52,16 @@ def train(task: Task) -> Run:
     config, setting, arm, seed = task
     parts = digits(seed)
     data = {
-        name: (latencies(p.images, config.n_steps), p.labels)
+        name: Part(latencies(p.images, config.n_steps), p.labels)
         for name, p in zip(("train", "validation", "test"), parts, strict=True)
     }
     if arm == "logistic regression":
-        return Run(setting, arm, seed, {"accuracy": _regression(data), "validation": 0.0, "balance": 1.0})
+        return Run(
+            setting, arm, seed, {"accuracy": logistic_regression(Digits(**data)), "validation": 0.0, "balance": 1.0}
+        )
     if arm == "shuffled labels":
         shuffled = np.random.default_rng(seed).permutation(data["train"][1])
-        data["train"] = (data["train"][0], shuffled)
+        data["train"] = Part(data["train"].images, shuffled)
     found = [_trained(config, setting, arm, seed, threshold, data) for threshold in config.thresholds]
     best = max(found, key=lambda m: m["validation"])
     return Run(setting, arm, seed, {**best, "trainings": len(found)})
@@ -96,23 +98,11 @@ def _trained(
     }  # fmt: skip
 
 
-def _regression(data: Mapping[str, Any]) -> float:
-    """A linear read-out of the same latencies."""
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(max_iter=5000).fit(*data["train"])
-    return float(model.score(*data["test"]))
-
-
 def _findings(results: Results) -> list[str]:
     found = []
     for rule in RULES:
         for arm in (GROUPS, ALONE):
-            d = results.difference(rule, arm, ONE)
-            found.append(
-                f"{rule}: {arm} minus {ONE}, {100 * d.mean:+.1f} points (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}; "
-                f"detectable {100 * d.detectable:.1f})."
-            )
+            found.append(f"{rule}: {results.in_points(rule, arm, ONE)}")
         shares = [np.mean(results.values(rule, arm, "balance")) for arm in (GROUPS, ALONE)]
         found.append(
             f"{rule}: targets of a class share its updates to {shares[0]:.2f} with regulation and {shares[1]:.2f} without, where 1 is "

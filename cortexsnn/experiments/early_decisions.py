@@ -71,9 +71,6 @@ def _findings(results: Results, config: EarlyConfig) -> list[str]:
     half = config.n_steps // 2
     for loss in LOSSES:
         if loss != BASE:
-            d = results.difference(SETTING, loss, BASE, f"after {half}")
-            found.append(
-                f"After {half} steps: {loss} minus {BASE}, {100 * d.mean:+.1f} points (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}; "
-                f"detectable {100 * d.detectable:.1f})."
-            )
+            said = results.in_points(SETTING, loss, BASE, f"after {half}")
+            found.append(f"After {half} steps: {said}")
     return found

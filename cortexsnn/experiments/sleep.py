@@ -181,11 +181,7 @@ def _surrogate(config: SleepConfig, arm: str, seed: int) -> Run:
 def _findings(results: Results, config: SleepConfig) -> list[str]:
     found, last = [], config.periods
     for setting in results.settings:
-        d = results.difference(setting, SLEEP, REST)
-        found.append(
-            f"{setting}: {SLEEP} minus {REST}, {100 * d.mean:+.1f} points (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}; "
-            f"detectable {100 * d.detectable:.1f})."
-        )
+        found.append(f"{setting}: {results.in_points(setting, SLEEP, REST)}")
     for setting in (TIMING, REVERSED):
         for arm in results.arms(setting):
             rates = [float(np.mean(results.values(setting, arm, f"rate {k}"))) for k in (1, last)]

@@ -90,11 +90,7 @@ def _findings(results: Results, settings: list[str]) -> list[str]:
     found = []
     for setting in settings:
         for arm in (LEARNED, DROPOUT, BOTH):
-            d = results.difference(setting, arm, FIXED)
-            found.append(
-                f"{setting}: {arm} minus {FIXED}, {100 * d.mean:+.1f} points (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}; "
-                f"detectable {100 * d.detectable:.1f})."
-            )
+            found.append(f"{setting}: {results.in_points(setting, arm, FIXED)}")
         ends = np.array([r.measured["thresholds"] for r in results.runs if r.setting == setting and r.arm == LEARNED])
         found.append(
             f"{setting}: learned thresholds end at {', '.join(f'{m:.2f}' for m in ends.mean(0))} by layer, between {ends.min():.2f} and "
