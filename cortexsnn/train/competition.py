@@ -15,10 +15,11 @@ import numpy as np
 from ..errors import InputError
 from ..spec import Array, Circuit
 from ..validate import validate
+from .features import Features
+from .first_spikes import CELL, T_MAX, first_crossings
 
 Rule = Literal["s2-stdp", "sstdp", "r-stdp"]
 RULES = ("s2-stdp", "sstdp", "r-stdp")
-T_MAX = 1.0
 
 
 @dataclass(frozen=True)
@@ -116,21 +117,9 @@ class Layer:
         return np.arange(len(self.weights)) % self.per_class >= self.settings.non_targets
 
     def first_spikes(self, times: np.ndarray, thresholds: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Times of the first spikes and the potentials at them, (cell,): the sum of the weights of all inputs so far above the threshold.
-
-        Inputs at the same time act together. Silent cells have t_max and the potential at the end.
-        """
+        """Times of the first spikes and the potentials at them, (cell,), by :func:`.first_spikes.first_crossings`."""
         given = np.full(len(self.weights), self.settings.threshold) if thresholds is None else thresholds
-        active = np.flatnonzero(times < T_MAX)
-        order = active[np.argsort(times[active], kind="stable")]
-        at = times[order]
-        last = np.append(at[1:] != at[:-1], True)  # of those at the same time
-        potentials = np.cumsum(self.weights[:, order], axis=1)[:, last] if order.size else np.zeros((len(given), 1))
-        moments = at[last] if order.size else np.array([T_MAX])
-        crossed = potentials > given[:, None]
-        fires = crossed.any(1)
-        where = np.where(fires, crossed.argmax(1), potentials.shape[1] - 1)
-        return np.where(fires, moments[where], T_MAX), potentials[np.arange(len(given)), where]
+        return first_crossings(self.weights, given, times)
 
     def predict(self, samples: np.ndarray) -> np.ndarray:
         """Classes of samples (sample, input) of input times: that of the first cell, by time and then by potential."""
@@ -286,43 +275,37 @@ def _check(path: str, samples: np.ndarray, labels: np.ndarray, layer: Layer) -> 
         raise InputError(f"{path}: expected labels in 0 to {layer.n_classes - 1}, got {labels.min()} to {labels.max()}")
 
 
-def latencies(values: np.ndarray, n_steps: int) -> np.ndarray:
-    """Times of values in [0, 1] on a grid of ``n_steps``: 1 at once, less later, 0 never."""
-    steps = np.floor((1 - np.asarray(values)) * n_steps)
-    return np.where(np.asarray(values) > 0, np.minimum(steps, n_steps - 1) / n_steps, T_MAX)
-
-
-def to_circuit(layer: Layer, n_steps: int, dt: str = "1 ms") -> Circuit:
+def to_circuit(layer: Layer, n_steps: int, dt: str = "1 ms", features: Features | None = None) -> Circuit:
     """The layer as a circuit: integrate-and-fire cells that spike once, on the grid of ``n_steps``; input ``x`` takes spikes.
 
-    With input times on the grid, every engine gives the times of :meth:`Layer.first_spikes`; potentials stay where they were at the spike.
+    With input times on the grid, every engine gives the times of :meth:`Layer.first_spikes`; potentials stay where they were at the spike. With
+    ``features`` the input is their image, and they are a population between.
     """
-    cell: dict[str, Any] = {
-        "update": "v = v + x*(1 - fired)", "ports": {"x": {"kind": "pulse", "receptor": "excitatory"}},
-        "threshold": "v > theta and fired == 0", "reset": "fired = 1", "parameters": {"theta": layer.settings.threshold},
-        "initial": {"fired": 0.0},
+    neurons: dict[str, Any] = {"cell": {**CELL, "parameters": {"theta": layer.settings.threshold}}}
+    populations: dict[str, Any] = {}
+    source, inputs, projections = "x", {"x": {"size": layer.weights.shape[1], "kind": "spikes"}}, dict[str, Any]()
+    if features is not None:
+        inputs = {"x": {"shape": [1, *features.image], "kind": "spikes"}}
+        places = features.shape[1] * features.shape[2]
+        populations["features"] = {
+            "shape": list(features.shape), "neuron": "cell", "transmitter": "excitatory",
+            "parameters": {"theta": np.repeat(features.thresholds, places).tolist()},
+        }  # fmt: skip
+        projections["x_features"] = {
+            "pre": "x", "post": "features", "port": "x", "connect": {"conv2d": {"kernel": features.weights.shape[1]}},
+            "weight": Array(features.weights[:, None].copy()),
+        }  # fmt: skip
+        source = "features"
+    populations["cells"] = {"size": len(layer.weights), "neuron": "cell", "transmitter": "excitatory"}
+    projections[f"{source}_cells"] = {
+        "pre": source, "post": "cells", "port": "x", "connect": "all", "weight": Array(layer.weights.T.copy())
     }  # fmt: skip
-    cell["update"] += "\nfired = fired"
-    n_cells, n_inputs = layer.weights.shape
+    duration = f"{n_steps * float(dt.split()[0]):g} {dt.split()[1]}"
     return validate(
         Circuit(
-            name="competition_groups", dt=dt, duration=f"{n_steps * float(dt.split()[0]):g} {dt.split()[1]}",
-            neurons={"cell": cell}, inputs={"x": {"size": n_inputs, "kind": "spikes"}},
-            populations={"cells": {"size": n_cells, "neuron": "cell", "transmitter": "excitatory"}},
-            projections={
-                "x_cells": {"pre": "x", "post": "cells", "port": "x", "connect": "all", "weight": Array(layer.weights.T.copy())}
-            },
+            name="competition_groups", dt=dt, duration=duration, neurons=neurons, inputs=inputs, populations=populations, projections=projections
         )
     )  # fmt: skip
-
-
-def spike_rows(samples: np.ndarray, n_steps: int) -> np.ndarray:
-    """Input spikes (step, sample, input) of times on the grid."""
-    rows = np.zeros((n_steps, *samples.shape), bool)
-    steps = np.rint(samples * n_steps).astype(np.int64)
-    sample, channel = np.nonzero(samples < T_MAX)
-    rows[steps[sample, channel], sample, channel] = True
-    return rows
 
 
 def decided(recording: Any, layer: Layer) -> np.ndarray:

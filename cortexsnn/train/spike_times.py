@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..errors import InputError
 from ..library import load
 from ..spec import Array, Circuit
-from .competition import latencies, spike_rows
+from .first_spikes import latencies, spike_rows
 
 Kernel = Literal["exponential", "original"]
 Loss = Literal["count", "count+", "first_spike"]

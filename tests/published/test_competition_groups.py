@@ -14,14 +14,14 @@ from cortexsnn.train.competition import (
     balance,
     decided,
     fit_layer,
-    latencies,
     regulated,
-    spike_rows,
     timing_errors,
     to_circuit,
     weight_changes,
 )  # fmt: skip
 from cortexsnn.train.data import digits
+from cortexsnn.train.features import FeatureSettings, learn_features
+from cortexsnn.train.first_spikes import latencies, spike_rows
 
 WINNERS, TARGET = np.array([0.40, 0.30, 0.50]), np.array([True, False, False])
 N_STEPS = 300
@@ -142,6 +142,50 @@ def test_digits_end_to_end_and_in_every_engine() -> None:
     assert history.updates.sum() > 0
 
 
+def test_the_first_cell_learns_what_its_place_saw() -> None:
+    """One bar in an image: one feature gains where the bar is and loses elsewhere, by the multiplicative rule, and its threshold rises."""
+    bar = np.ones((4, 4))
+    bar[1] = 0.1
+    settings = FeatureSettings(features=3, kernel=3, threshold=1.0, rise=0.3, epochs=1)
+    before = learn_features(np.ones((1, 16)), (4, 4), settings, 0)  # nothing spikes, nothing is learned
+    after = learn_features(bar.reshape(1, -1), (4, 4), settings, 0)
+    moved = (after.weights != before.weights).any((1, 2))
+    assert moved.sum() == 1
+    old, new = before.weights[moved][0], after.weights[moved][0]
+    row = int((new - old).sum(1).argmax())
+    assert row in (0, 1)
+    np.testing.assert_allclose((new - old)[row], 0.1 * old[row] * (1 - old[row]))
+    others = np.arange(3) != row
+    np.testing.assert_allclose((new - old)[others], -0.075 * (old * (1 - old))[others])
+    assert sorted(after.thresholds.tolist()) == pytest.approx([0.9, 0.9, 1.2])
+
+
+@pytest.mark.slow
+def test_digits_end_to_end_on_features_that_were_learned_and_in_every_engine() -> None:
+    data = digits()
+    train, validation, test = ((latencies(p.images, N_STEPS), p.labels) for p in data)
+    features = learn_features(train[0], (8, 8), FeatureSettings(), 0)
+    assert features.weights.min() > 0
+    assert features.weights.max() < 1
+    parts = [(features.times(p[0]), p[1]) for p in (train, validation)]
+    n = parts[0][0].shape[1]
+    settings = CompetitionSettings(threshold=0.08 * n, regulation=0.004 * n, epochs=3)
+    layer = Layer.drawn(n, 10, 5, settings, 0)
+    fit_layer(layer, parts[0], parts[1], 0)
+    images = test[0][:100]
+    expected = features.times(images)
+    predicted = layer.predict(expected)
+    assert (predicted == test[1][:100]).mean() > 0.85
+    circuit, rows = to_circuit(layer, N_STEPS, features=features), spike_rows(images, N_STEPS)
+    report = cx.verify(circuit, {"x": rows}, engines=("numpy", "torch", "brian2:cpp_standalone"), minimum_spikes=10_000)
+    assert report.agree, str(report)
+    recording = report.recordings["brian2:cpp_standalone"]
+    spikes = recording["features"]["spikes"].transpose("trial", "step", "neuron").values
+    times = np.where(spikes.any(1), spikes.argmax(1), N_STEPS) / N_STEPS
+    np.testing.assert_allclose(times, expected, atol=1e-12)
+    assert (decided(recording, layer) == predicted).all()
+
+
 @pytest.mark.slow
 def test_regulation_shares_the_updates() -> None:
     balanced, alone = (_digits(5, 2, regulation=eta)[:2] for eta in (0.2, 0.0))
@@ -172,6 +216,10 @@ def test_the_other_rules_learn_digits(rule: Any) -> None:
         (lambda: _layer(np.ones((3, 2)), 2), "expected as many cells for every class"),
         (lambda: fit_layer(_layer([[0.1]]), (np.array([[2.0]]), np.array([0])), (np.array([[0.5]]), np.array([0])), 0), "train: expected times"),
         (lambda: fit_layer(_layer([[0.1]]), (np.array([[0.5]]), np.array([1])), (np.array([[0.5]]), np.array([0])), 0), "train: expected labels in 0 to 0"),
+        (lambda: FeatureSettings(kernel=0), "expected features, kernel, epochs"),
+        (lambda: FeatureSettings(a_minus=-0.1), r"a_plus and a_minus in \(0, 1\]"),
+        (lambda: learn_features(np.ones((2, 9)), (4, 4), FeatureSettings(), 0), r"samples: expected times \(sample, 4 \* 4\)"),
+        (lambda: learn_features(np.ones((2, 16)), (4, 4), FeatureSettings(), 0), "settings.kernel: 5 is larger than an image"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call: Any, expected: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import cortexsnn as cx
-from cortexsnn.train.competition import latencies, spike_rows
 from cortexsnn.train.data import digits
+from cortexsnn.train.first_spikes import latencies, spike_rows
 from cortexsnn.train.spike_times import (
     Response,
     TimeNetwork,

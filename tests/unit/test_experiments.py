@@ -23,7 +23,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "strengths": {"inserted": [0.1], "deleted": [0.5], "jitter": [1], "channels": [0.2]},
     },
     "dynamics": {**SMALL, "hidden": [8], "degrees": [1, 3], "training": FAST},
-    "competition": {**SMALL, "thresholds": [4.0], "epochs": 1, "n_steps": 100},
+    "competition": {**SMALL, "thresholds": [0.06], "epochs": 1, "n_steps": 100, "features": 4},
     "thresholds": {**SMALL, "hidden": [12], "starts": [0.5], "n_steps": 2, "training": FAST},
     "early_decisions": {**SMALL, "hidden": [12], "n_steps": 6, "epochs": 1},
     "sleep": {
