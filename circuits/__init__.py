@@ -35,6 +35,7 @@ BUILDERS: dict[str, str] = {
     "lateral_inhibition_recurrent": ".lateral_inhibition_recurrent",
     "potjans_diesmann2014": ".potjans_diesmann2014",
     "shuffled_prediction": ".shuffled_prediction",
+    "predictive_column": ".predictive_column",
     "sleep_homeostasis": ".sleep_homeostasis",
 }
 """Name -> module in this folder that exports ``build``; imported only when asked for."""
