@@ -176,20 +176,28 @@ class Writer:
         return outer, inner, text
 
     def function(self, name: str, body: list[str]) -> Kernel:
-        """The whole function around ``body``, which works on trials ``bg`` to ``bg + group`` and cells ``n0`` to ``n1``."""
+        """The whole function around ``body``, which works on trials ``bg`` to ``bg + group`` and cells ``n0`` to ``n1``.
+
+        Places of the tables are names of what stands there, not variables: a compiler's time grows with the square of what is alive in a function.
+        """
         plan = self.plan
-        n = self.cells(plan.members[0])
+        cells = self.cells(plan.members[0])
         chunks, trials, width, group = (self.size(s) for s in (CHUNKS, TRIALS, WIDTH, GROUP))
-        head = [
-            f"{HEADER}typedef {plan.number} T;",
-            f'extern "C" void {name}(void** a, const int64_t* n, int64_t first_unit, int64_t last_unit) {{',
-        ]
-        unit = [
-            f"const int64_t span = {width} && {width} < {n} ? {width} : {n}; (void)span;",
+        names = [f"#define {v} N[{k}]  // {key}" for k, (key, v) in enumerate(self.size.places.items())]
+        for k, (key, v) in enumerate(self.array.places.items()):
+            kind = {"post": "int32_t", "first": "int64_t", "delays": "int64_t", "bad": "int64_t"}.get(
+                key.split(":")[0], "T"
+            )
+            names.append(f"#define {v} static_cast<{kind}*>(A[{k}])  // {key}")
+        names += [f"#define {v} S[{k}]  // {key}" for k, (key, (v, _)) in enumerate(self.scratch.items())]
+        body = [
+            f'extern "C" void {name}(void** A, const int64_t* N, int64_t first_unit, int64_t last_unit) {{',
+            f"const int64_t span = {width} && {width} < {cells} ? {width} : {cells}; (void)span;",
             "Scratch<T> memory;",
-            *(f"T* const {v} = memory.take({size});  // {key}" for key, (v, size) in self.scratch.items()),
+            f"T* S[{len(self.scratch) + 1}];",
+            *(f"{v} = memory.take({size});" for v, size in self.scratch.values()),
             "for (int64_t unit = first_unit; unit < last_unit; unit++) {",
-            f"const Unit u(unit, {chunks}, {trials}, {width}, {n});",
+            f"const Unit u(unit, {chunks}, {trials}, {width}, {cells});",
             "const int64_t n0 = u.n0, n1 = u.n1; (void)n0; (void)n1;",
             f"for (int64_t bg = u.b0; bg < u.b1; bg += {group}) {{",
             f"const int64_t be = bg + {group} < u.b1 ? bg + {group} : u.b1;",
@@ -198,19 +206,18 @@ class Writer:
             "}",
             "}",
         ]
-        sizes = [f"const int64_t {v} = n[{k}];  // {key}" for k, (key, v) in enumerate(self.size.places.items())]
-        arrays = []
-        for k, (key, v) in enumerate(self.array.places.items()):
-            kind = {"post": "int32_t", "first": "int64_t", "delays": "int64_t", "bad": "int64_t"}.get(
-                key.split(":")[0], "T"
-            )
-            arrays.append(f"{kind}* const {v} = static_cast<{kind}*>(a[{k}]);  // {key}")
-        text = "\n".join([*head, *sizes, *arrays, *unit])
+        text = "\n".join([f"{HEADER}typedef {plan.number} T;", *names, *body])
         return Kernel(name, text, tuple(self.array.places), tuple(self.size.places))
 
-    def loop(self, pointers: Iterable[str], outer: Iterable[str], inner: Iterable[str], n: tuple[str, str]) -> None:
-        """A loop over the trials of the group, and in it over cells."""
+    def loop(
+        self, pointers: Iterable[str], outer: Iterable[str], inner: Iterable[str], n: tuple[str, str], after: str = ""
+    ) -> None:
+        """A loop over the trials of the group, and in it over cells; ``after`` follows the cells of a trial and may set ``failed``.
+
+        In a function of its own, for a compiler's time grows with the square of what is alive in one.
+        """
         self.put(
+            f"[=, S = &S[0]{', &failed' if after else ''}]() __attribute__((noinline)) {{",
             "for (int64_t b = bg; b < be; b++) {",
             "const int64_t i = b - bg; (void)i;",
             *pointers,
@@ -219,7 +226,9 @@ class Writer:
             f"for (int64_t j = {n[0]}; j < {n[1]}; j++) {{",
             *inner,
             "}",
+            *([after] if after else []),
             "}",
+            "}();",
         )
 
     def range(self, p: PopulationStep) -> tuple[str, str]:

@@ -87,15 +87,15 @@ class Forward(Writer):
         if checked:
             outer.append("typename Flag<T>::type bad = 0;")
             inner += [f"bad |= {x} - {x} == T(0) ? 0 : 1;" for x in (text[traced.value(n)] for n in checked)]
-        self.loop(pointers.lines, outer, inner, self.range(p))
-        if checked:  # within the loop over trials
+        after = ""
+        if checked:
             number = self.plan.program.populations.index(p)
             bad = f"({self.array(BAD)} + unit * 3)"
-            self.lines.insert(
-                len(self.lines) - 1,
+            after = (
                 f"if (bad) {{ failed = true; if ({bad}[0] < 0 || t < {bad}[0]) "
-                f"{{ {bad}[0] = t; {bad}[1] = {number}; {bad}[2] = b; }} }}",
+                f"{{ {bad}[0] = t; {bad}[1] = {number}; {bad}[2] = b; }} }}"
             )
+        self.loop(pointers.lines, outer, inner, self.range(p), after)
         if traced.emits == SPIKES and p.name in self._listed():
             self.put(self._fill(p.name, self.row(p.name, "t")))
 
