@@ -35,7 +35,12 @@ POINT_CELLS = {
     "VIP": {"C": "55 pF", "g_L": "3 nS", "E_L": "-66 mV", "V_T": "-48 mV", "V_R": "-57 mV", "refractory": "2 ms", "b_w": "0.5 nS"},
 }  # fmt: skip
 """Ours."""
-TERMINALS = {"dep": (0.5, "200 ms", "5 ms"), "pv": (0.35, "150 ms", "5 ms"), "fac": (0.08, "60 ms", "400 ms")}
+TERMINALS = {
+    "tc": (0.2, "100 ms", "5 ms"),
+    "dep": (0.5, "200 ms", "5 ms"),
+    "pv": (0.35, "150 ms", "5 ms"),
+    "fac": (0.08, "60 ms", "400 ms"),
+}
 """Utilisation, recovery, facilitation. That dynamics follow the target's class is Campagnola et al. 2022; the numbers are ours."""
 
 
@@ -68,8 +73,8 @@ def _inhibitory(*rows: tuple[Any, ...], **more: Any) -> Iterable[Connection]:
 
 INTRINSIC: tuple[Connection, ...] = (
     # pre, post, probability, weight [nS], delay [ms]; probabilities of Billeh et al. 2020 are marked C, others are ours
-    *_excitatory(0.15, ("L4E", "L4E", 0.24, 0.30, 2), ("L4E", "L23E", 0.20, 0.60, 2)),  # 0.24: C
-    *_excitatory(0.15, ("L23E", "L23E", 0.16, 0.30, 2), ("L23E", "L5E", 0.10, 0.66, 2), ("L5E", "L5E", 0.116, 0.60, 2)),  # first, third: C
+    *_excitatory(0.15, ("L4E", "L4E", 0.24, 0.30, 2), ("L4E", "L23E", 0.06, 3.0, 2)),  # 0.24: C
+    *_excitatory(0.15, ("L23E", "L23E", 0.16, 0.30, 2), ("L23E", "L5E", 0.05, 1.5, 2), ("L5E", "L5E", 0.116, 0.60, 2)),  # first, third: C
     *_excitatory(0.10, ("L23E", "L23VIP", 0.105, 0.35, 2)),  # C, of Htr3a cells, of which 40 % are VIP
     *_excitatory(
         0.05, ("L4E", "L4PV", 0.43, 0.96, 1), ("L4E", "L23PV", 0.10, 1.08, 2), ("L23E", "L23PV", 0.395, 1.08, 1),
@@ -86,7 +91,7 @@ INTRINSIC: tuple[Connection, ...] = (
     *_inhibitory(("L23VIP", "L23E", 0.087, 0.3, 2), onto="apical"),  # C, of Htr3a cells
 )  # fmt: skip
 FROM_THALAMUS: tuple[Connection, ...] = tuple(
-    _excitatory(0.10, ("thalamus", "L4E", 0.3, 1.1, 2), ("thalamus", "L4PV", 0.35, 1.3, 1), ("thalamus", "L5E", 0.1, 1.0, 2), terminal="dep")
+    _excitatory(0.10, ("thalamus", "L4E", 0.08, 9.0, 2), ("thalamus", "L4PV", 0.35, 1.8, 1), ("thalamus", "L5E", 0.1, 1.5, 2), terminal="tc")
 )  # fmt: skip
 FROM_ABOVE: tuple[Connection, ...] = (
     *_excitatory(0.25, ("top_down", "L23E", 0.3, 0.55, 3), ("top_down", "L5E", 0.3, 1.3, 3), onto="apical"),
@@ -95,7 +100,7 @@ FROM_ABOVE: tuple[Connection, ...] = (
 )
 """Of an input ``top_down``, or of layer 5 of the column above."""
 BACKGROUND = {
-    "L4E": (20, 1.2), "L4PV": (30, 1.4), "L23E": (30, 1.25), "L23PV": (30, 1.6), "L23SOM": (20, 1.05), "L23VIP": (20, 0.85), "L5E": (30, 3.1),
+    "L4E": (20, 1.15), "L4PV": (30, 1.4), "L23E": (30, 1.05), "L23PV": (30, 1.6), "L23SOM": (20, 1.05), "L23VIP": (20, 0.85), "L5E": (30, 3.1),
     "L5PV": (30, 1.75), "L5SOM": (20, 1.05),
 }  # fmt: skip
 """Channels of 20 Hz onto each soma, and their weight [nS]: ours, for the rates in the docs."""
@@ -137,7 +142,10 @@ class _Parts:
             "weight": {"distribution": "lognormal", "median": f"{weight * self._gain(connection):.6g} nS", "sigma": SPREAD},
             "deliver": self._ports(connection),
         }  # fmt: skip
-        if connection.terminal and self.short_term:
+        if connection.terminal and not self.short_term:  # what a rested terminal releases, always
+            share = TERMINALS[connection.terminal][0]
+            entry["deliver"] = {port: f"{share:g}*{factor}" for port, factor in entry["deliver"].items()}
+        elif connection.terminal:
             entry["pre"] = self._terminal(pre, connection)
             entry["delay"] = "0 ms"
             entry["deliver"] = {port: f"({factor})*(u + U*(1 - u))*x" for port, factor in entry["deliver"].items()}
@@ -297,7 +305,7 @@ def _read_out(parts: _Parts, prefix: str, outputs: int) -> None:
         for port in ("plus", "minus"):
             parts.projections[f"{source}_{port}"] = {
                 "pre": source, "post": "prediction", "port": port, "connect": "all", "trainable": parts.trainable,
-                "weight": {"distribution": "exponential", "mean": 1.0 / parts.sizes[source]},
+                "weight": {"distribution": "exponential", "mean": 2.0 / parts.sizes[source]},
             }  # fmt: skip
 
 
