@@ -83,14 +83,19 @@ class DigitsConfig(ExperimentConfig):
 
 
 class ArmsConfig(ExperimentConfig):
-    """What every experiment with arms has: paired seeds, training, processes."""
+    """What every experiment with arms has: paired seeds, processes."""
 
     seeds: Annotated[list[Seed], Field(min_length=2), AfterValidator(_different)]
-    training: TrainingConfig = TrainingConfig()
     workers: Positive = 2
 
 
-class DepthConfig(ArmsConfig):
+class TrainedArmsConfig(ArmsConfig):
+    """With arms that train by surrogate gradients."""
+
+    training: TrainingConfig = TrainingConfig()
+
+
+class DepthConfig(TrainedArmsConfig):
     """E/I stacks of growing depth, against the same without E-I Init, without E-I Prop, and with batch normalisation."""
 
     depths: Layers
@@ -100,7 +105,7 @@ class DepthConfig(ArmsConfig):
     noise: Annotated[float, Field(ge=0)] = 0.4
 
 
-class SelfPredictionConfig(ArmsConfig):
+class SelfPredictionConfig(TrainedArmsConfig):
     """Wrapped neurons on digits row by row and pixel by pixel."""
 
     tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1)]
@@ -117,7 +122,7 @@ class Strengths(Config):
     channels: list[Share] = []
 
 
-class GatingConfig(ArmsConfig):
+class GatingConfig(TrainedArmsConfig):
     """Robustness of gated neurons to perturbations not seen in training, at equal clean accuracy and rate."""
 
     hidden: Layers
@@ -135,7 +140,7 @@ class GatingConfig(ArmsConfig):
         return {kind: strengths for kind, strengths in self.strengths.model_dump().items() if strengths}
 
 
-class DynamicsConfig(ArmsConfig):
+class DynamicsConfig(TrainedArmsConfig):
     """Learned membrane polynomials against fixed ones."""
 
     hidden: Layers
@@ -155,7 +160,7 @@ class CompetitionConfig(ArmsConfig):
     patience: Positive = 10
 
 
-class ThresholdsConfig(ArmsConfig):
+class ThresholdsConfig(TrainedArmsConfig):
     """Learned or fixed thresholds, with and without moderate dropout."""
 
     hidden: Layers
@@ -176,7 +181,7 @@ class EarlyConfig(ArmsConfig):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
 
 
-class SleepConfig(ArmsConfig):
+class SleepConfig(TrainedArmsConfig):
     """A network that learns by spike timing, awake and asleep."""
 
     n_excitatory: Positive = 100
@@ -202,7 +207,7 @@ class SleepConfig(ArmsConfig):
         return self.n_excitatory + self.n_inhibitory
 
 
-class RateGradientConfig(ArmsConfig):
+class RateGradientConfig(TrainedArmsConfig):
     """Gradients through rates and through time as steps grow."""
 
     hidden: Layers

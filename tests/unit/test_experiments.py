@@ -40,6 +40,7 @@ def test_an_experiment_in_miniature(name: str, tmp_path: Path) -> None:
     folder = cli.run({"name": name, "output": str(tmp_path), **CONFIGS[name]}, "").folder
     found = json.loads((folder / "results.json").read_text())
     assert found["command"] == f"cortexsnn experiment={name}"
+    assert ("training" in found["config"]) == ("training" in CONFIGS[name])  # no field that nothing reads
     assert (folder / "figure-1.png").read_bytes().startswith(b"\x89PNG")
     page, report = (folder / "results.md").read_text(), (folder / "report.html").read_text()
     for row in found["table"]["rows"]:
