@@ -134,7 +134,7 @@ def _checked(network: Network, name: str, ports: tuple[str, ...]) -> int:
 def _gain_input(network: Network, name: str, n_steps: int) -> str:
     """The input that gives the gain of each step, and nothing else."""
     onto = [p for p in network.program.pathways if p.post == name and any(d.port == STEP_GAIN for d in p.deliveries)]
-    source = onto[0].pre if len(onto) == 1 else None
+    source = onto[0].pre if len(onto) == 1 else ""
     if source not in network.realisation.rows:
         raise InputError(f"{name}: port {STEP_GAIN} needs one input with rows of its own; add one with rows: 1.0")
     also = [p.post for p in network.program.pathways if p.pre == source and p is not onto[0]]
@@ -152,7 +152,7 @@ def _gain_input(network: Network, name: str, n_steps: int) -> str:
         raise InputError(
             f"{name}: has an offset {OFFSET}, which gains of steps would not multiply; normalise over batches, or set it to 0"
         )
-    return str(source)
+    return source
 
 
 def _parameter(network: Network, name: str, key: str) -> np.ndarray:

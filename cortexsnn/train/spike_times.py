@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class TimeLayer(torch.nn.Module):
 
     def __init__(self, n_pre: int, n_post: int, response: Response, generator: torch.Generator) -> None:
         super().__init__()
-        self.response, self.clipping = response, Clipping()
+        self.response = response
         self.raw = torch.nn.Parameter((2 * torch.rand(n_pre, n_post, generator=generator) - 1) * 3**0.5)
         self.scale = torch.nn.Parameter(torch.ones(n_post))
         self.shift = torch.nn.Parameter(torch.zeros(n_post))
@@ -61,14 +62,16 @@ class TimeLayer(torch.nn.Module):
         clamp(self.raw, -LARGEST_RAW, LARGEST_RAW)
         if bool((self.scale != 1).any()):
             self.scale.clamp_(min=LEAST_SCALE)
-            self.threshold /= self.scale
-            self.shift /= self.scale
+            self.threshold.div_(self.scale)
+            self.shift.div_(self.scale)
             self.scale.fill_(1.0)
 
-    def forward(self, spikes: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, spikes: torch.Tensor, labels: torch.Tensor | None = None, clipping: Clipping | None = None
+    ) -> torch.Tensor:
         """Spikes (step, trial, pre) to (step, trial, post); see :func:`.time_gradient.spike_layer`."""
         self.absorb()
-        return spike_layer(spikes, self.weights, self.threshold, self.response, labels, self.clipping)
+        return spike_layer(spikes, self.weights, self.threshold, self.response, labels, clipping)
 
 
 class TimeNetwork(torch.nn.Module):
@@ -79,6 +82,11 @@ class TimeNetwork(torch.nn.Module):
     sizes : (inputs, hidden …, classes)
     response : Response
     seed : int
+
+    Attributes
+    ----------
+    clipping : Clipping
+        Of all ways back since it was last replaced.
 
     Raises
     ------
@@ -92,9 +100,14 @@ class TimeNetwork(torch.nn.Module):
             raise InputError(f"sizes: expected at least inputs and classes, got {sizes}")
         for k, size in enumerate(sizes):
             check_whole(f"sizes.{k}", size)
-        self.sizes, self.response = tuple(sizes), response
+        self.sizes, self.response, self.clipping = tuple(sizes), response, Clipping()
         generator = torch.Generator().manual_seed(seed)
         self.layers = torch.nn.ModuleList(TimeLayer(a, b, response, generator) for a, b in pairwise(sizes))
+
+    @property
+    def stack(self) -> list[TimeLayer]:
+        """Layers, first to last."""
+        return [cast(TimeLayer, layer) for layer in self.layers]
 
     def forward(self, spikes: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """Input spikes (step, trial, channel) to those of the classes, (step, trial, class).
@@ -109,8 +122,8 @@ class TimeNetwork(torch.nn.Module):
         self._check("spikes", spikes)
         if labels is not None:
             check_labels("labels", labels, spikes.shape[1], self.sizes[-1])
-        for layer in self.layers:
-            spikes = layer(spikes, labels if layer is self.layers[-1] else None)
+        for layer in self.stack:
+            spikes = layer(spikes, labels if layer is self.layers[-1] else None, self.clipping)
         return spikes
 
     def _check(self, path: str, spikes: object) -> None:
@@ -137,9 +150,9 @@ class TimeNetwork(torch.nn.Module):
         self._check("spikes", spikes)
         window = -(-len(spikes) // 3)
         wanted = per_cell * window / len(spikes)
-        for k, layer in enumerate(self.layers, start=1):
+        for k, layer in enumerate(self.stack, start=1):
 
-            def rate(threshold: float, layer: torch.nn.Module = layer, spikes: torch.Tensor = spikes) -> float:
+            def rate(threshold: float, layer: TimeLayer = layer, spikes: torch.Tensor = spikes) -> float:
                 layer.threshold.fill_(threshold)
                 return float(layer(spikes)[-window:].sum(0).mean())
 
@@ -169,7 +182,7 @@ class TimeNetwork(torch.nn.Module):
             "feedforward", pieces=[cell], n_inputs=self.sizes[0], hidden=self.sizes[1:], n_classes=self.sizes[-1], steps=n_steps, spikes=True
         )  # fmt: skip
         numbers: dict[str, Array] = {}
-        for k, layer in enumerate(self.layers, start=1):
+        for k, layer in enumerate(self.stack, start=1):
             layer.absorb()
             numbers[f"populations.L{k}.parameters.v_th"] = Array(_plain(layer.threshold))
             numbers[f"projections.{f'L{k - 1}' if k > 1 else 'x'}_L{k}.weight"] = Array(_plain(layer.weights))
@@ -261,23 +274,17 @@ def fit_times(
         network._check(path, spikes)
         check_labels(path, labels, spikes.shape[1], network.sizes[-1])
     network.initialise(train[0][:, : 4 * settings.batch], settings.per_cell)
-    raw = {id(layer.raw) for layer in network.layers}
-    groups = [
-        {"params": [p for p in network.parameters() if id(p) in raw]},
-        {
-            "params": [p for p in network.parameters() if id(p) not in raw],
-            "lr": settings.norm_rate,
-            "weight_decay": 0.0,
-        },
+    norms = [p for layer in network.stack for p in (layer.scale, layer.shift)]
+    groups: list[dict[str, Any]] = [
+        {"params": [layer.raw for layer in network.stack]},
+        {"params": norms, "lr": settings.norm_rate, "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay)
     per_epoch = -(-len(train[1]) // settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs * per_epoch)
     generator, history, kept = torch.Generator().manual_seed(seed), TimeHistory(), network.state_dict()
     for _ in range(settings.epochs):
-        clipping = Clipping()
-        for layer in network.layers:
-            layer.clipping = clipping
+        network.clipping = Clipping()
         for chosen in torch.randperm(len(train[1]), generator=generator).split(settings.batch):
             optimiser.zero_grad(set_to_none=True)
             labels = train[1][chosen]
@@ -286,7 +293,7 @@ def fit_times(
             schedule.step()
         with torch.no_grad():
             found = decide(network(validation[0]), settings.loss)
-        history.clipped.append(clipping.share)
+        history.clipped.append(network.clipping.share)
         history.accuracy.append(float((found == validation[1]).double().mean()))
         if history.accuracy[-1] == max(history.accuracy):
             kept = {n: t.clone() for n, t in network.state_dict().items()}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from spike_time_gradient import spike_time_gradient
 
 import cortexsnn as cx
 from cortexsnn.train.data import digits
@@ -14,7 +15,6 @@ from cortexsnn.train.first_spikes import latencies, spike_rows
 from cortexsnn.train.spike_times import TimeLayer, TimeNetwork, TimeSettings, fit_times
 from cortexsnn.train.time_gradient import Clipping, Response, spike_layer
 from cortexsnn.train.time_losses import count_loss, decide, first_spike_loss
-from spike_time_gradient import spike_time_gradient
 
 RESPONSE = Response(tau_m=7.0, tau_s=4.0, tau_gradient=3.5, threshold=0.8)
 KAPPA = [0.71429, 0.51020, 0.36443]
