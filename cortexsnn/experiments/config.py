@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,12 +13,20 @@ from ..errors import EngineError, InputError, unknown
 from ..neurons import piece
 from ..train.settings import Settings
 
+T = TypeVar("T")
 
-def _different(seeds: list[int]) -> list[int]:
-    """A seed given twice would count one network as two, and make every interval too narrow."""
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"expected different seeds, got {seeds}")
-    return seeds
+
+def _different(values: list[T]) -> list[T]:
+    """A seed or setting given twice would count one network as two, and make every interval too narrow."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"expected different values, got {values}")
+    return values
+
+
+def _different_thresholds(starts: list[float]) -> list[float]:
+    """Settings are named by thresholds to two places: those that look alike would be one setting."""
+    _different([f"{math.tanh(w):.2f}" for w in starts])
+    return starts
 
 
 def _piece(name: str) -> str:
@@ -36,6 +45,7 @@ def _surrogate(text: str) -> str:
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Layers = Annotated[list[Positive], Field(min_length=1)]
+Different = Annotated[Layers, AfterValidator(_different)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -98,7 +108,7 @@ class TrainedArmsConfig(ArmsConfig):
 class DepthConfig(TrainedArmsConfig):
     """E/I stacks of growing depth, against the same without E-I Init, without E-I Prop, and with batch normalisation."""
 
-    depths: Layers
+    depths: Different
     width: Annotated[int, Field(ge=4)] = 48
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     n_steps: Positive = 4
@@ -108,8 +118,8 @@ class DepthConfig(TrainedArmsConfig):
 class SelfPredictionConfig(TrainedArmsConfig):
     """Wrapped neurons on digits row by row and pixel by pixel."""
 
-    tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1)]
-    neurons: Annotated[list[Annotated[str, AfterValidator(_piece)]], Field(min_length=1)]
+    tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1), AfterValidator(_different)]
+    neurons: Annotated[list[Annotated[str, AfterValidator(_piece)]], Field(min_length=1), AfterValidator(_different)]
     hidden: Layers
 
 
@@ -126,7 +136,7 @@ class GatingConfig(TrainedArmsConfig):
     """Robustness of gated neurons to perturbations not seen in training, at equal clean accuracy and rate."""
 
     hidden: Layers
-    codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1)] = ["rate"]
+    codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1), AfterValidator(_different)] = ["rate"]
     n_steps: Positive = 20
     input_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.85
@@ -144,7 +154,7 @@ class DynamicsConfig(TrainedArmsConfig):
     """Learned membrane polynomials against fixed ones."""
 
     hidden: Layers
-    degrees: Layers
+    degrees: Different
 
 
 class CompetitionConfig(ArmsConfig):
@@ -164,7 +174,9 @@ class ThresholdsConfig(TrainedArmsConfig):
     """Learned or fixed thresholds, with and without moderate dropout."""
 
     hidden: Layers
-    starts: Annotated[list[Annotated[float, Field(ge=0.02)]], Field(min_length=1)]
+    starts: Annotated[
+        list[Annotated[float, Field(ge=0.02)]], Field(min_length=1), AfterValidator(_different_thresholds)
+    ]
     leak: Share = 0.25
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     n_steps: Positive = 4
@@ -208,10 +220,16 @@ class SleepConfig(TrainedArmsConfig):
 
 
 class RateGradientConfig(TrainedArmsConfig):
-    """Gradients through rates and through time as steps grow."""
+    """Gradients through rates and through time as steps grow; their direction where timing matters, for leaks of a step."""
 
     hidden: Layers
-    steps: Layers
+    steps: Different
+    memory_steps: Different = [16, 64, 256]
+    leaks: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), AfterValidator(_different)] = [
+        0.9,
+        0.2,
+    ]
+    networks: Annotated[int, Field(ge=2)] = 20
     tau: Annotated[float, Field(ge=1)] = 1.25
     gain: Annotated[float, Field(gt=0)] = 2.0
     noise: Annotated[float, Field(ge=0)] = 0.4

@@ -29,7 +29,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sleep": {
         **SMALL, "n_excitatory": 10, "n_inhibitory": 4, "images": 4, "n_steps": 20, "periods": 2, "fractions": [0.5], "engine": "numpy", "training": FAST,
     },
-    "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "training": FAST},
+    "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "memory_steps": [2, 4], "networks": 2, "training": FAST},
     "fi_curves": {"points": 300, "steps": 200},
 }  # fmt: skip
 
