@@ -53,7 +53,9 @@ def train(task: Task) -> Run:
         images = noisy(part, config.noise, noise[name]).images
         parts[name] = samples(images, part.labels, config.n_steps)
     network = TimeNetwork((64, *config.hidden, 10), Response(), seed)
-    settings = TimeSettings(loss=loss, epochs=config.epochs, learning_rate=config.learning_rate)
+    settings = TimeSettings(
+        loss=loss, epochs=config.epochs, learning_rate=config.learning_rate, norm_rate=config.norm_rate
+    )
     history = fit_times(network, parts["train"], parts["validation"], settings, seed)
     found, spikes = accuracies(network, *parts["test"], loss)
     after = {f"after {k}": a for k, a in enumerate(found, start=1)}

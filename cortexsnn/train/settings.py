@@ -46,7 +46,8 @@ class Settings:
         Matrix products in that precision (torch's autocast); states and weights stay in float32. With float16 the loss is scaled so that
         small gradients are not lost, and a step whose gradient overflows is left out.
     gradient : {"time", "rate"}
-        Back through every step, or through rates (``cortexsnn.train.rates``): feed-forward circuits, weights alone; the memory of one step.
+        Back through every step, or through rates (``cortexsnn.train.rates``): feed-forward circuits, weights alone; memory grows with the
+        input alone.
     patience : int, optional
         Stop after so many epochs without a better one.
     """

@@ -100,10 +100,13 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("gating", {"strengths": {"inserted": [2], "deleted": [-1], "jitter": [-1], "channels": [3], "foo": [1]}},
      ["strengths.inserted.0", "strengths.deleted.0", "strengths.jitter.0", "strengths.channels.0", "strengths.foo: unknown key 'foo'; known: inserted"]),
     ("self_prediction", {"neurons": ["bar"], "tasks": ["foo"], "seeds": [1, 1], "hidden": []},
-     ["neurons.0: unknown piece 'bar'", "tasks.0", "seeds: expected different seeds", "hidden"]),
+     ["neurons.0: unknown piece 'bar'", "tasks.0", "seeds: expected different values, got [1, 1]", "hidden"]),
     ("dynamics", {"degrees": [0], "hidden": [], "training": {"surrogate": "zz"}},
      ["degrees.0", "hidden", "training.surrogate: surrogate: unknown surrogate 'zz'"]),
     ("depth", {"width": 2, "depths": []}, ["width", "depths"]),
+    ("thresholds", {"starts": [0.5, 0.501]}, ["starts: expected different values, got ['0.46', '0.46']"]),
+    ("rate_gradient", {"steps": [2, 4, 2], "leaks": [1.0]}, ["steps: expected different values, got [2, 4, 2]", "leaks.0"]),
+    ("early_decisions", {"training": {}}, ["training: unknown key 'training'"]),
 ]  # fmt: skip
 
 
