@@ -190,7 +190,7 @@ class EarlyConfig(ArmsConfig):
     n_steps: Annotated[int, Field(ge=2)] = 12
     noise: Annotated[float, Field(ge=0)] = 0.3
     epochs: Positive = 20
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0)] = 0.2
     norm_rate: Annotated[float, Field(gt=0)] = 0.02
 
 

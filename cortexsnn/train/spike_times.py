@@ -196,7 +196,7 @@ def _plain(values: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TimeSettings:
-    """How to train by spike times; the published settings of MNIST unless stated.
+    """How to train by spike times; the published settings of MNIST but for rates, which are for trainings of some hundred steps.
 
     Parameters
     ----------
@@ -217,8 +217,8 @@ class TimeSettings:
     undesired: float = 1.0
     epochs: int = 40
     batch: int = 50
-    learning_rate: float = 5e-2
-    norm_rate: float = 5e-3
+    learning_rate: float = 0.2
+    norm_rate: float = 0.02
     weight_decay: float = 0.0
     per_cell: float = 0.6
 
