@@ -36,16 +36,15 @@ def check_number(path: str, value: object, low: float = 0.0, below: float = math
 
 
 def check_labels(path: str, labels: object, n_samples: int, n_classes: int) -> None:
-    """Refuse what is no tensor of whole numbers (sample,) from 0 to below the number of classes.
+    """Refuse what is no int64 tensor (sample,) of numbers from 0 to below the number of classes.
 
     Raises
     ------
     InputError
     """
-    if not isinstance(labels, torch.Tensor) or labels.dtype.is_floating_point or labels.dtype == torch.bool:
-        raise InputError(
-            f"{path}: expected a tensor of whole numbers (sample,), got {getattr(labels, 'dtype', type(labels).__name__)}"
-        )
+    if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64:
+        kind = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
+        raise InputError(f"{path}: expected a tensor of whole numbers (sample,), torch.int64, got {kind}")
     if tuple(labels.shape) != (n_samples,):
         raise InputError(f"{path}: expected as many labels as samples, ({n_samples},), got {tuple(labels.shape)}")
     if n_samples and (int(labels.min()) < 0 or int(labels.max()) >= n_classes):

@@ -363,6 +363,8 @@ def _fit(spikes: Any = SPIKES, labels: Any = LABELS, **settings: Any) -> None:
         (lambda: _fit(labels=LABELS + 1), "train: labels from 1 to 3"),
         (lambda: _fit(labels=LABELS[:5]), r"train: expected as many labels as samples, \(20,\), got \(5,\)"),
         (lambda: _fit(labels=LABELS.float()), "train: expected a tensor of whole numbers .*float32"),
+        (lambda: _fit(labels=LABELS.int()), "train: expected a tensor of whole numbers .*int32"),
+        (lambda: _fit(labels=LABELS.numpy()), "train: expected a tensor of whole numbers .*ndarray"),
         (lambda: _fit(SPIKES.numpy()), "train: expected spikes .*got ndarray"),
         (lambda: _fit(SPIKES * float("nan")), "train: spikes are 0 or 1"),
         (lambda: _fit(0.5 * SPIKES), "train: spikes are 0 or 1"),
