@@ -11,7 +11,6 @@ import torch
 import cortexsnn as cx
 import trains
 from cortexsnn.emit.to_torch import Network
-from cortexsnn.experiments.rate_gradient import ANYWHERE, STATIONARY, TIMED, direction
 from cortexsnn.neurons import piece
 from cortexsnn.spec import to_plain
 from cortexsnn.train.fit import fit, scores
@@ -20,6 +19,7 @@ from cortexsnn.train.normalise import add_batch_norm
 from cortexsnn.train.rates import rate_scores
 from cortexsnn.train.settings import Settings
 from cortexsnn.train.thresholding import add_moderate_dropout
+from cortexsnn.train.timing import ANYWHERE, STATIONARY, TIMED, direction
 from peaks import N_CELLS, N_SAMPLES, peak_of
 
 
