@@ -377,6 +377,11 @@ class _Assembly(NameTable):
     def _check_weights(self, rule: Rule) -> None:
         """Weights that move stay within bounds, and magnitudes on their side of zero."""
         signed = self._is_mixed()
+        if self.spec.wins is not None and not self.projection.trainable:
+            self.report(
+                "wins",
+                "the weights are not trained by gradient; leave it out, or say trainable: true of the projection",
+            )
         if not rule.moves_weights:
             return
         unit = describe_unit(self.dimensions[WEIGHT])

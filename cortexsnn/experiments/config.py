@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,12 +13,20 @@ from ..errors import EngineError, InputError, unknown
 from ..neurons import piece
 from ..train.settings import Settings
 
+T = TypeVar("T")
 
-def _different(seeds: list[int]) -> list[int]:
-    """A seed given twice would count one network as two, and make every interval too narrow."""
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"expected different seeds, got {seeds}")
-    return seeds
+
+def _different(values: list[T]) -> list[T]:
+    """A seed or setting given twice would count one network as two, and make every interval too narrow."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"expected different values, got {values}")
+    return values
+
+
+def _different_thresholds(starts: list[float]) -> list[float]:
+    """Settings are named by thresholds to two places: those that look alike would be one setting."""
+    _different([f"{math.tanh(w):.2f}" for w in starts])
+    return starts
 
 
 def _piece(name: str) -> str:
@@ -36,6 +45,7 @@ def _surrogate(text: str) -> str:
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Layers = Annotated[list[Positive], Field(min_length=1)]
+Different = Annotated[Layers, AfterValidator(_different)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -83,28 +93,33 @@ class DigitsConfig(ExperimentConfig):
 
 
 class ArmsConfig(ExperimentConfig):
-    """What every experiment with arms has: paired seeds, training, processes."""
+    """What every experiment with arms has: paired seeds, processes."""
 
     seeds: Annotated[list[Seed], Field(min_length=2), AfterValidator(_different)]
-    training: TrainingConfig = TrainingConfig()
     workers: Positive = 2
 
 
-class DepthConfig(ArmsConfig):
+class TrainedArmsConfig(ArmsConfig):
+    """With arms that train by surrogate gradients."""
+
+    training: TrainingConfig = TrainingConfig()
+
+
+class DepthConfig(TrainedArmsConfig):
     """E/I stacks of growing depth, against the same without E-I Init, without E-I Prop, and with batch normalisation."""
 
-    depths: Layers
+    depths: Different
     width: Annotated[int, Field(ge=4)] = 48
     learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     n_steps: Positive = 4
     noise: Annotated[float, Field(ge=0)] = 0.4
 
 
-class SelfPredictionConfig(ArmsConfig):
+class SelfPredictionConfig(TrainedArmsConfig):
     """Wrapped neurons on digits row by row and pixel by pixel."""
 
-    tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1)]
-    neurons: Annotated[list[Annotated[str, AfterValidator(_piece)]], Field(min_length=1)]
+    tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1), AfterValidator(_different)]
+    neurons: Annotated[list[Annotated[str, AfterValidator(_piece)]], Field(min_length=1), AfterValidator(_different)]
     hidden: Layers
 
 
@@ -117,11 +132,11 @@ class Strengths(Config):
     channels: list[Share] = []
 
 
-class GatingConfig(ArmsConfig):
+class GatingConfig(TrainedArmsConfig):
     """Robustness of gated neurons to perturbations not seen in training, at equal clean accuracy and rate."""
 
     hidden: Layers
-    codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1)] = ["rate"]
+    codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1), AfterValidator(_different)] = ["rate"]
     n_steps: Positive = 20
     input_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.85
@@ -135,11 +150,11 @@ class GatingConfig(ArmsConfig):
         return {kind: strengths for kind, strengths in self.strengths.model_dump().items() if strengths}
 
 
-class DynamicsConfig(ArmsConfig):
+class DynamicsConfig(TrainedArmsConfig):
     """Learned membrane polynomials against fixed ones."""
 
     hidden: Layers
-    degrees: Layers
+    degrees: Different
 
 
 class CompetitionConfig(ArmsConfig):
@@ -155,11 +170,13 @@ class CompetitionConfig(ArmsConfig):
     patience: Positive = 10
 
 
-class ThresholdsConfig(ArmsConfig):
+class ThresholdsConfig(TrainedArmsConfig):
     """Learned or fixed thresholds, with and without moderate dropout."""
 
     hidden: Layers
-    starts: Annotated[list[Annotated[float, Field(ge=0.02)]], Field(min_length=1)]
+    starts: Annotated[
+        list[Annotated[float, Field(ge=0.02)]], Field(min_length=1), AfterValidator(_different_thresholds)
+    ]
     leak: Share = 0.25
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     n_steps: Positive = 4
@@ -173,10 +190,11 @@ class EarlyConfig(ArmsConfig):
     n_steps: Annotated[int, Field(ge=2)] = 12
     noise: Annotated[float, Field(ge=0)] = 0.3
     epochs: Positive = 20
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 0.2
+    norm_rate: Annotated[float, Field(gt=0)] = 0.02
 
 
-class SleepConfig(ArmsConfig):
+class SleepConfig(TrainedArmsConfig):
     """A network that learns by spike timing, awake and asleep."""
 
     n_excitatory: Positive = 100
@@ -202,11 +220,17 @@ class SleepConfig(ArmsConfig):
         return self.n_excitatory + self.n_inhibitory
 
 
-class RateGradientConfig(ArmsConfig):
-    """Gradients through rates and through time as steps grow."""
+class RateGradientConfig(TrainedArmsConfig):
+    """Gradients through rates and through time as steps grow; their direction where timing matters, for leaks of a step."""
 
     hidden: Layers
-    steps: Layers
+    steps: Different
+    memory_steps: Different = [16, 64, 256]
+    leaks: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), AfterValidator(_different)] = [
+        0.9,
+        0.2,
+    ]
+    networks: Annotated[int, Field(ge=2)] = 20
     tau: Annotated[float, Field(ge=1)] = 1.25
     gain: Annotated[float, Field(gt=0)] = 2.0
     noise: Annotated[float, Field(ge=0)] = 0.4

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..train.data import digits, noisy
-from ..train.spike_times import LOSSES, Loss, Response, TimeNetwork, TimeSettings, accuracies, fit_times, samples
+from ..train.spike_times import TimeNetwork, TimeSettings, accuracies, fit_times, samples
+from ..train.time_gradient import Response
+from ..train.time_losses import LOSSES, Loss
 from .arms import Results, Run
 from .config import EarlyConfig, checked
 from .depth import TEST_NOISE, VALIDATION_NOISE
@@ -42,7 +44,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
 
 
 def train(task: Task) -> Run:
-    """One network: accuracy after each step, and spikes per sample."""
+    """One network: accuracy after each step, spikes per sample, and in each epoch the share of spikes whose gradient met a bound."""
     config, loss, seed = task
     data = digits(seed)
     noise = {"train": seed, "validation": VALIDATION_NOISE + seed, "test": TEST_NOISE}
@@ -51,11 +53,18 @@ def train(task: Task) -> Run:
         images = noisy(part, config.noise, noise[name]).images
         parts[name] = samples(images, part.labels, config.n_steps)
     network = TimeNetwork((64, *config.hidden, 10), Response(), seed)
-    settings = TimeSettings(loss=loss, epochs=config.epochs, learning_rate=config.learning_rate)
+    settings = TimeSettings(
+        loss=loss, epochs=config.epochs, learning_rate=config.learning_rate, norm_rate=config.norm_rate
+    )
     history = fit_times(network, parts["train"], parts["validation"], settings, seed)
     found, spikes = accuracies(network, *parts["test"], loss)
     after = {f"after {k}": a for k, a in enumerate(found, start=1)}
-    measured = {"accuracy": found[-1], "validation": max(history), "spikes": spikes}
+    measured = {
+        "accuracy": found[-1],
+        "validation": max(history.accuracy),
+        "spikes": spikes,
+        "clipped": history.clipped,
+    }
     return Run(SETTING, loss, seed, {**measured, **after})
 
 
@@ -65,8 +74,10 @@ def _findings(results: Results, config: EarlyConfig) -> list[str]:
         means = [float(np.mean(results.values(SETTING, loss, f"after {k}"))) for k in range(1, config.n_steps + 1)]
         needed = next((k for k, m in enumerate(means, start=1) if m >= 0.9 * means[-1]), config.n_steps)
         spikes = float(np.mean(results.values(SETTING, loss, "spikes")))
+        clipped = np.mean([r.measured["clipped"] for r in results.runs if r.arm == loss], axis=0)
         found.append(
-            f"{loss}: nine tenths of the final accuracy after {needed} of {config.n_steps} steps; {spikes:.1f} spikes of all classes per sample."
+            f"{loss}: nine tenths of the final accuracy after {needed} of {config.n_steps} steps; {spikes:.1f} spikes of all classes per sample; "
+            f"of spikes with a gradient {100 * clipped[0]:.0f} % met a bound of it in the first epoch, {100 * clipped[-1]:.0f} % in the last."
         )
     half = config.n_steps // 2
     for loss in LOSSES:

@@ -29,7 +29,7 @@ def map_tasks(function: Callable[[T], R], tasks: Sequence[T], workers: int, what
                 bar.update()
             return found
         context = multiprocessing.get_context("spawn")
-        with context.Pool(min(workers, len(tasks)), _begin) as pool:
+        with context.Pool(min(workers, len(tasks)), begin) as pool:
             for done in pool.imap(function, tasks):
                 found.append(done)
                 bar.update()
@@ -38,7 +38,7 @@ def map_tasks(function: Callable[[T], R], tasks: Sequence[T], workers: int, what
         return found
 
 
-def _begin() -> None:
+def begin() -> None:
     """Ctrl-C is for the parent, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     use_one_thread()

@@ -17,7 +17,7 @@ from .encode import Encoder, repeated
 from .initialise import initialise
 from .penalties import Outputs, Penalty
 from .progress import History, Progress, digest
-from .rates import rate_scores
+from .rates import rate_scores, readout_of
 from .settings import Settings
 from .windows import Rows, windows
 
@@ -238,10 +238,7 @@ def input_name(network: Network) -> str:
     InputError
         No read-out, or not exactly one input.
     """
-    if network.training_data.readout is None:
-        raise InputError(
-            "readout: the circuit names none; add 'readout: name' of a graded population to train a classifier"
-        )
+    readout_of(network)
     own = network.realisation.rows
     names = [d.name for d in network.program.inputs if d.kind not in ("poisson", "counts") and d.name not in own]
     if len(names) != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from ..emit.to_torch import Network
 from .data import Part
 from .encode import Encoder, repeated
 from .fit import input_name, scores
-from .rates import rate_scores
+from .memory import peak_above
+from .rates import Rows, rate_scores
 
 BATCH, REPEATS = 64, 5
 """Images of a batch on which gradients are looked at, and how often they are timed."""
@@ -43,16 +45,36 @@ def input_gradient(network: Network, part: Part, encode: Encoder) -> np.ndarray:
 
 
 def _loss(network: Network, part: Part, n_steps: int, by_rates: bool) -> Callable[[], torch.Tensor]:
-    """The loss of a batch, with its gradient through rates or through time."""
+    """The loss of a batch, with its gradient through rates or through time; the batch is rows of their own in each step."""
     network.train()
-    rows = {input_name(network): repeated(n_steps)(torch.as_tensor(part.images[:BATCH], dtype=network.dtype))}
-    labels = torch.as_tensor(part.labels[:BATCH])
+    images = torch.as_tensor(part.images[:BATCH], dtype=network.dtype)
+    rows, labels = {input_name(network): repeated(n_steps)(images).contiguous()}, torch.as_tensor(part.labels[:BATCH])
 
     def loss() -> torch.Tensor:
         found = rate_scores(network, rows) if by_rates else scores(network, network(rows)[0])
         return functional.cross_entropy(found, labels)
 
     return loss
+
+
+class Compared(NamedTuple):
+    """The gradient through rates beside that through time: cosine, and ratio of norms."""
+
+    cosine: float
+    ratio: float
+
+
+def compare_rates(network: Network, rows: Rows, labels: torch.Tensor) -> list[Compared]:
+    """Of every trained projection, in the order of ``network.parameters()``, on inputs (step, trial, channel) and labels (trial,)."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    by_rates, by_time = (
+        torch.autograd.grad(functional.cross_entropy(found, labels), weights)
+        for found in (rate_scores(network, rows), scores(network, network(rows)[0]))
+    )
+    return [
+        Compared(float(functional.cosine_similarity(a.flatten(), b.flatten(), dim=0)), float(a.norm() / b.norm()))
+        for a, b in zip(by_rates, by_time, strict=True)
+    ]
 
 
 def cosine_of_rates(network: Network, part: Part, n_steps: int) -> float:
@@ -63,6 +85,18 @@ def cosine_of_rates(network: Network, part: Part, n_steps: int) -> float:
         for rates in (True, False)
     )
     return float(functional.cosine_similarity(by_rates, by_time, dim=0))
+
+
+def peak(network: Network, part: Part, n_steps: int, by_rates: bool) -> dict[str, float]:
+    """Megabytes that a batch forward and backward needs at most beside a warm network, its input among them, and of the input itself.
+
+    For a process of its own, see :func:`.memory.peak_above`.
+    """
+    _loss(network, part, 2, by_rates)().backward()
+    network.zero_grad(set_to_none=True)
+    found = peak_above(lambda: _loss(network, part, n_steps, by_rates)().backward())
+    n_trials, n_channels = part.images[:BATCH].shape
+    return {"peak": found, "input": n_steps * n_trials * n_channels * network._anchor.element_size() / 1e6}
 
 
 def cost(network: Network, part: Part, n_steps: int, by_rates: bool) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Yu et al. 2024 (arXiv 2410.11488), for any feed-forward circuit: a first pass runs the steps and keeps, for each population, the rate of
 what it emits and the sensitivity of that rate to a constant on each of its ports; a second pass goes once through the network with these
 as slopes. The sensitivity is carried along with the states (forward-mode differentiation), so memory does not grow with the number of
-steps. It is exact for inputs that are constant in time and blind to when a spike comes.
+steps; what grows is the input alone. It is exact for inputs that are constant in time and blind to when a spike comes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch.autograd import forward_ad
 
 from ..emit.to_torch import Network
-from ..errors import EngineError
+from ..errors import EngineError, InputError
 
 Rows = Mapping[str, torch.Tensor]
 
@@ -30,9 +30,7 @@ class Measured:
 
 
 def rate_scores(network: Network, rows: Rows) -> torch.Tensor:
-    """Class scores, (trial, class), whose derivative goes through rates.
-
-    Trained weights get a gradient; trained numbers (time constants, thresholds) get none.
+    """Class scores, (trial, class), whose derivative by trained weights goes through rates.
 
     Parameters
     ----------
@@ -43,9 +41,13 @@ def rate_scores(network: Network, rows: Rows) -> torch.Tensor:
 
     Raises
     ------
+    InputError
+        The circuit names no read-out, or inputs do not fit.
     EngineError
-        A circuit that is recurrent or delayed, plastic or normalised, or whose projections read states.
+        A circuit that is recurrent or delayed, plastic or normalised, with dropout or trained numbers (time constants, thresholds), or whose
+        projections read states.
     """
+    readout = readout_of(network)
     check_feedforward(network)
     drive, n_steps, n_trials = network.drive(rows)
     run = network._begin(drive, n_steps, n_trials, None)
@@ -59,7 +61,22 @@ def rate_scores(network: Network, rows: Rows) -> torch.Tensor:
         for port, slope in measured[name].slopes.items():
             found = found + (ports[port] - ports[port].detach()) * slope
         means[name] = found
-    return means[str(network.training_data.readout)]
+    return means[readout]
+
+
+def readout_of(network: Network) -> str:
+    """The population that scores classes.
+
+    Raises
+    ------
+    InputError
+        The circuit names none.
+    """
+    if network.training_data.readout is None:
+        raise InputError(
+            "readout: the circuit names none; add 'readout: name' of a graded population to train a classifier"
+        )
+    return network.training_data.readout
 
 
 def check_feedforward(network: Network) -> None:
@@ -84,9 +101,13 @@ def check_feedforward(network: Network) -> None:
         )
         reasons += [f"projections.{p.name} {what}"] if what else []
     reasons += [f"{key} is normalised over batches" for key in network.normalisation]
+    reasons += [f"{name} has dropout" for name in network.dropout]
+    reasons += [f"number {n.key} is trained" for n in network.training_data.numbers]
     reasons += [f"{p.name} emits nothing" for p in network.program.populations if not p.emits]
     if reasons:
-        raise EngineError(f"gradients through rates need a feed-forward circuit without delays: {'; '.join(reasons)}")
+        raise EngineError(
+            f"gradients through rates reach the weights of feed-forward circuits without delays and nothing else: {'; '.join(reasons)}"
+        )
 
 
 def _arrivals(network: Network, run: Any, name: str, rows: Rows) -> dict[str, torch.Tensor]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from ..emit.to_torch import Network
 from ..errors import InputError, unknown
+from .options import check_number, check_whole
 
 SCHEDULES = ("one_cycle", "constant", "cosine", "exponential")
 OPTIMISERS = ("adam", "sgd")
@@ -46,7 +46,8 @@ class Settings:
         Matrix products in that precision (torch's autocast); states and weights stay in float32. With float16 the loss is scaled so that
         small gradients are not lost, and a step whose gradient overflows is left out.
     gradient : {"time", "rate"}
-        Back through every step, or through rates (``cortexsnn.train.rates``): feed-forward circuits, weights alone; the memory of one step.
+        Back through every step, or through rates (``cortexsnn.train.rates``): feed-forward circuits, weights alone; memory grows with the
+        input alone.
     patience : int, optional
         Stop after so many epochs without a better one.
     """
@@ -78,12 +79,10 @@ class Settings:
         for name in ("epochs", "batch", "n_steps", "truncate", "recompute", "patience"):
             value = getattr(self, name)
             optional = value is None and name in ("truncate", "recompute", "patience")
-            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"settings.{name}: expected a whole number of at least 1, got {value!r:.60}")
+            if not optional:
+                check_whole(f"settings.{name}", value)
         for name in ("learning_rate", "clip", "number_rate", "label_smoothing"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise InputError(f"settings.{name}: expected a number of at least 0, got {value!r:.60}")
+            check_number(f"settings.{name}", getattr(self, name))
         if self.label_smoothing > 1:
             raise InputError(f"settings.label_smoothing: expected at most 1, got {self.label_smoothing}")
         if self.gradient == "rate" and (self.truncate or self.recompute or self.precision != "full"):

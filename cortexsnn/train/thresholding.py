@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional
 
 from ..emit.to_torch import Network
-from ..errors import InputError
+from ..errors import InputError, unknown
+from .options import check_labels, check_number
 
 
 def keep_probability(activity: torch.Tensor, rate: float) -> torch.Tensor:
@@ -22,7 +23,17 @@ def keep_probability(activity: torch.Tensor, rate: float) -> torch.Tensor:
     ----------
     activity : (sample, feature)
     rate : float, in [0, 1)
+
+    Raises
+    ------
+    InputError
+        Another rate, or activity that is empty or not finite.
     """
+    check_number("rate", rate, below=1.0)
+    if not activity.numel() or not bool(activity.isfinite().all()):
+        raise InputError(
+            f"activity: expected finite numbers (sample, feature), got {tuple(activity.shape)}, NaN or infinity among them or none"
+        )
     low, high = activity.min(), activity.max()
     if not bool(high > low):
         return torch.full_like(activity, 1 - rate)
@@ -35,8 +46,7 @@ class ModerateDropout(torch.nn.Module):
 
     def __init__(self, rate: float = 0.2) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise InputError(f"rate: expected a number in [0, 1), got {rate}")
+        check_number("rate", rate, below=1.0)
         self.rate = rate
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -54,12 +64,14 @@ def add_moderate_dropout(network: Network, population: str, rate: float = 0.2) -
     Raises
     ------
     InputError
-        The population is recurrent, so that its activity is not known before it acts, or unknown.
+        The population is unknown, projects onto nothing, as a read-out, or is recurrent, so that its activity is not known before it acts;
+        or a rate outside [0, 1).
     """
-    feedforward = [members[0] for members, recurrent in network.components if not recurrent]
-    if population not in feedforward:
+    sends = {p.pre for p in network.program.pathways}
+    possible = [m[0] for m, recurrent in network.components if not recurrent and m[0] in sends]
+    if population not in possible:
         raise InputError(
-            f"{population}: moderate dropout needs a feed-forward population; there are {', '.join(feedforward) or 'none'}"
+            f"moderate dropout needs a feed-forward population that projects onto others: {unknown('population', population, possible)}"
         )
     network.dropout[population] = ModerateDropout(rate)
 
@@ -74,7 +86,18 @@ class TwoBranches:
     """How often ``fit`` repeats a batch."""
 
     def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Scores (2 * sample, class) and labels (sample,)."""
+        """Scores (2 * sample, class) and labels (sample,).
+
+        Raises
+        ------
+        InputError
+            Scores or labels that do not fit.
+        """
+        if scores.ndim != 2 or len(scores) % 2 or not len(scores):
+            raise InputError(
+                f"scores: expected those of two copies of a batch, (2 * sample, class), got {tuple(scores.shape)}; fit makes the copies"
+            )
+        check_labels("labels", labels, len(scores) // 2, scores.shape[1])
         first, second = scores.chunk(2)
         a, b = functional.log_softmax(first, 1), functional.log_softmax(second, 1)
         divergence = 0.5 * ((b.exp() * (b - a)).mean() + (a.exp() * (a - b)).mean())

@@ -17,7 +17,15 @@ Rows = Mapping[str, torch.Tensor]
 
 
 def windows(network: Network, rows: Rows, settings: Settings) -> Iterator[tuple[Outputs, float]]:
-    """Outputs of each window and its share of all steps; the caller goes back through one before the next is computed."""
+    """Outputs of each window and its share of all steps; the caller goes back through one before the next is computed.
+
+    Raises
+    ------
+    InputError
+        Steps in windows, and dropout, whose mask is for all steps; or see :func:`recomputed`.
+    """
+    if settings.truncate:
+        _check_dropout(network, "truncate")
     device, precision = network._anchor.device.type, PRECISIONS[settings.precision]
     n_steps = len(next(iter(rows.values())))
     length = settings.truncate or n_steps
@@ -40,8 +48,9 @@ def recomputed(network: Network, rows: Rows, length: int, state: State | None = 
     Raises
     ------
     InputError
-        The network normalises over batches, in training mode: that is over all steps at once.
+        The network normalises over batches or drops out, in training mode: that is over all steps at once.
     """
+    _check_dropout(network, "recompute")
     if len(network.normalisation) and network.training:
         raise InputError(
             "recompute: batch normalisation looks at all steps at once, and steps that are computed again would count twice; leave one out"
@@ -56,3 +65,11 @@ def recomputed(network: Network, rows: Rows, length: int, state: State | None = 
         name: {key: torch.cat([p[name][key] for p in parts]) for key in found} for name, found in parts[0].items()
     }
     return joined
+
+
+def _check_dropout(network: Network, option: str) -> None:
+    if len(network.dropout) and network.training:
+        raise InputError(
+            f"{option}: dropout after {', '.join(network.dropout)} leaves out features by their mean over all steps, the same in all of them, "
+            "and would draw again in each window; leave one out"
+        )

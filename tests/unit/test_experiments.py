@@ -29,7 +29,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sleep": {
         **SMALL, "n_excitatory": 10, "n_inhibitory": 4, "images": 4, "n_steps": 20, "periods": 2, "fractions": [0.5], "engine": "numpy", "training": FAST,
     },
-    "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "training": FAST},
+    "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "memory_steps": [2, 4], "networks": 2, "training": FAST},
     "fi_curves": {"points": 300, "steps": 200},
 }  # fmt: skip
 
@@ -40,6 +40,7 @@ def test_an_experiment_in_miniature(name: str, tmp_path: Path) -> None:
     folder = cli.run({"name": name, "output": str(tmp_path), **CONFIGS[name]}, "").folder
     found = json.loads((folder / "results.json").read_text())
     assert found["command"] == f"cortexsnn experiment={name}"
+    assert ("training" in found["config"]) == ("training" in CONFIGS[name])  # no field that nothing reads
     assert (folder / "figure-1.png").read_bytes().startswith(b"\x89PNG")
     page, report = (folder / "results.md").read_text(), (folder / "report.html").read_text()
     for row in found["table"]["rows"]:
@@ -99,10 +100,13 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("gating", {"strengths": {"inserted": [2], "deleted": [-1], "jitter": [-1], "channels": [3], "foo": [1]}},
      ["strengths.inserted.0", "strengths.deleted.0", "strengths.jitter.0", "strengths.channels.0", "strengths.foo: unknown key 'foo'; known: inserted"]),
     ("self_prediction", {"neurons": ["bar"], "tasks": ["foo"], "seeds": [1, 1], "hidden": []},
-     ["neurons.0: unknown piece 'bar'", "tasks.0", "seeds: expected different seeds", "hidden"]),
+     ["neurons.0: unknown piece 'bar'", "tasks.0", "seeds: expected different values, got [1, 1]", "hidden"]),
     ("dynamics", {"degrees": [0], "hidden": [], "training": {"surrogate": "zz"}},
      ["degrees.0", "hidden", "training.surrogate: surrogate: unknown surrogate 'zz'"]),
     ("depth", {"width": 2, "depths": []}, ["width", "depths"]),
+    ("thresholds", {"starts": [0.5, 0.501]}, ["starts: expected different values, got ['0.46', '0.46']"]),
+    ("rate_gradient", {"steps": [2, 4, 2], "leaks": [1.0]}, ["steps: expected different values, got [2, 4, 2]", "leaks.0"]),
+    ("early_decisions", {"training": {}}, ["training: unknown key 'training'"]),
 ]  # fmt: skip
 
 

@@ -56,6 +56,7 @@ def problem(**changes: Any) -> str:
         ({"parameters": {"tau": "20 mV"}}, "equations.x: 'x': expected"),
         ({"method": "exact", "equations": "dx/dt = -x*x/tau : 1\ny : 1"}, "plasticity.equations: method exact"),
         ({"on_pre": "w = w**0.5*nS"}, "on_pre"),
+        ({"wins": "plasticity"}, "wins: the weights are not trained by gradient; leave it out"),
     ],
 )  # fmt: skip
 def test_problems_are_named(changes: dict[str, Any], expected: str) -> None:
