@@ -50,7 +50,7 @@ def build(
         ``stdp``: nearest pairs, all four kinds of synapses; ``decay``: every magnitude is pulled towards ``target`` in every step;
         ``normalisation``: at the end of a ``period`` the sum of magnitudes onto each cell is put to what is expected of a draw.
     up, down : float
-        Change of a magnitude by a pair of spikes in the same step: a cause before its effect, and after it.
+        A+ and A-, largest gain and loss of a magnitude by a pair of spikes. A cause before its effect gains, one after it loses.
     input_weight : float
         Magnitude that inputs are drawn with; fewer or darker pixels need a larger one.
     tau : time
@@ -60,7 +60,8 @@ def build(
     target : float
     period : time
     causal : bool
-        False gives the sign that the public code has: it subtracts ages, so that a cause is weakened.
+        False gives the sign that the public code has: it subtracts ages, so that a cause before its effect loses (``down``) and one after it
+        gains (``up``).
 
     Returns
     -------
@@ -78,7 +79,8 @@ def build(
     few = min(1.0, 22.5 / max(n_inputs, 1))  # as many inputs of a cell as there, where images have 225 pixels
     # the others: middles of the ranges in the code
     drawn = {"x_E": (few, input_weight), "E_E": (0.15, 0.3), "E_I": (0.2, 0.45), "I_E": (0.25, 0.4)}
-    changes = (up, down) if causal else (-up, -down)
+    # of pair_stdp, which adds the first where a target fires and takes the second away where a spike arrives
+    changes = (up, down) if causal else (-down, -up)
     sizes = {"x": n_inputs, "E": n_excitatory, "I": n_inhibitory}
     projections: dict[str, Any] = {}
     for name, (probability, weight) in drawn.items():
