@@ -20,6 +20,8 @@ from .first_spikes import CELL, T_MAX, first_crossings
 
 Rule = Literal["s2-stdp", "sstdp", "r-stdp"]
 RULES = ("s2-stdp", "sstdp", "r-stdp")
+ROUNDING = 1e-12
+"""Errors of times below this are none: what is left of differences of equal times."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ class Layer:
         return by_class.reshape(self.n_classes, self.per_class)[:, 0]
 
     def learn(self, times: np.ndarray, label: int, rates: tuple[float, float], regulation: float) -> np.ndarray:
-        """One sample: thresholds of the label's group, then weights of the winners; returns the winners, (class,)."""
+        """One sample: thresholds of the label's group, then weights of the winners; returns the cells that learned.
+
+        They are the winners, one of each class at most, less those that fired when they were to.
+        """
         own = (self.class_of == label) & self.is_target
         trained = np.where(own, self.thresholds, self.settings.threshold)
         spikes, potentials = self.first_spikes(times, trained)
@@ -143,8 +148,9 @@ class Layer:
         self._regulate(own, spikes, potentials, regulation)
         is_target = (self.class_of[winners] == label) & self.is_target[winners]
         errors = timing_errors(spikes[winners], is_target, self.settings.gap, self.settings.rule)
-        self._move(winners, errors, times, spikes, rates)
-        return winners
+        wrong = np.abs(errors) > ROUNDING
+        self._move(winners[wrong], errors[wrong], times, spikes, rates)
+        return winners[wrong]
 
     def reinforce(self, times: np.ndarray, label: int, rates: tuple[float, float], accuracy: float) -> None:
         """R-STDP: the very first cell learns, by how often the epoch before was wrong or right."""

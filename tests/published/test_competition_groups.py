@@ -103,6 +103,25 @@ def test_only_the_first_of_each_group_learns_and_sums_are_kept() -> None:
     np.testing.assert_allclose(layer.weights.sum(1), before.sum(1), rtol=1e-12)
 
 
+def test_a_cell_that_fires_when_it_is_to_does_not_learn() -> None:
+    """The errors by hand: under SSTDP the last of three winners is late enough, under S2-STDP it is too late."""
+    times = np.array([0.3, 0.4, 0.5])
+    weights = [[0.2, 0.8, 0.1], [0.8, 0.2, 0.1], [0.2, 0.2, 0.8]]  # above 0.7 at 0.4, 0.3 and 0.5
+    for rule, expected in (("sstdp", [0, 1]), ("s2-stdp", [0, 1, 2])):
+        layer = _layer(weights, 3, threshold=0.7, gap=0.03, rule=rule, normalise=False, epochs=1)
+        assert layer.learn(times, 0, (0.05, -0.1), 0.0).tolist() == expected
+        assert np.flatnonzero((layer.weights != np.array(weights)).any(1)).tolist() == expected
+        layer = _layer(weights, 3, threshold=0.7, gap=0.03, rule=rule, normalise=False, epochs=1)
+        part = (times[None], np.array([0]))
+        assert fit_layer(layer, part, part, 0).updates.tolist() == [int(k in expected) for k in range(3)]
+
+
+def test_wanted_times_teach_nothing() -> None:
+    times = np.array([0.38, 0.41])
+    layer = _layer([[0.8, 0.1], [0.1, 0.8], [0.1, 0.8]], 3, threshold=0.7, gap=0.03)
+    assert layer.learn(times, 0, (0.05, -0.1), 0.0).size == 0
+
+
 def test_one_cell_a_class_is_the_plain_rule() -> None:
     """Groups of one and no regulation: each class' cell learns in every sample."""
     random = np.random.default_rng(2)
