@@ -39,9 +39,33 @@ def test_the_pull_by_hand() -> None:
     at = np.array([3500, 7000, 10_000]) - 1
     np.testing.assert_allclose(found["0.3 nS"][at], [0.213740, 0.157517, 0.124243], atol=6e-7)
     np.testing.assert_allclose(found["1 nS"][at], [0.631897, 0.417988, 0.303131], atol=6e-7)
+    left = np.log(found["1 nS"][at] / 0.01) / np.log(100)  # lam**n
+    np.testing.assert_allclose(left, [0.90032, 0.81058, 0.74081], atol=6e-6)
     assert found["1 nS"][3499] / found["0.3 nS"][3499] == pytest.approx(2.956, abs=6e-4)
     assert np.log(found["1 nS"][-1] / 0.01) == pytest.approx(np.log(100) * 0.99997**23_105, rel=1e-9)
     assert 23_104 < np.log(0.5) / np.log(0.99997) < 23_105
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch", "brian2"])
+def test_a_short_pull_by_hand(engine: str) -> None:
+    """300 steps on magnitudes of 0.3, 0.5 and 1, by the rule."""
+    decay = rule("log_decay", w_max="25 nS", target="0.01 nS", lam=0.99997, interval="1 ms")
+    rows = np.zeros((300, 1), bool)
+    found = [
+        plastic.final(plastic.run(plastic.told(decay, weight=w), rows, rows, engine=engine))[0]
+        for w in ("0.3 nS", "0.5 nS", "1 nS")
+    ]
+    np.testing.assert_allclose(found, [0.290996, 0.482778, 0.959578], atol=6e-7)
+
+
+def test_a_short_pull_of_a_network_by_hand() -> None:
+    """The same with signs: 0.3, -0.5 and 1."""
+    network = cx.to_torch(cx.load("feedforward"), seed=1)
+    w = network.pathway(next(iter(network.pathways))).magnitude
+    with torch.no_grad():
+        w.view(-1)[:3] = torch.tensor([0.3, -0.5, 1.0])
+    pull(network, 0.01, 0.99997, 300)
+    np.testing.assert_allclose(w.detach().view(-1)[:3].numpy(), [0.290996, -0.482778, 0.959578], atol=1e-6)
 
 
 def test_the_control_by_hand() -> None:
