@@ -227,20 +227,66 @@ def test_the_other_rules_learn_digits(rule: Any) -> None:
     assert accuracy > 0.5
 
 
+def _fit(samples: Any, labels: Any) -> Any:
+    good = (np.array([[0.5, 0.2]]), np.array([0]))
+    return fit_layer(_layer([[0.1, 0.1], [0.2, 0.2]], 2), (samples, labels), good, 0)
+
+
+PAIR, HALF = _layer([[0.1, 0.1], [0.2, 0.2]], 2), np.array([[0.5, 0.5]])
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: CompetitionSettings(rule="stdp"), "settings.rule: expected one of"),  # type: ignore[arg-type]
-        (lambda: CompetitionSettings(a_minus=0.1), "settings.a_minus: 0.1 is out of its range"),
+        (lambda: CompetitionSettings(rule="stdp"), "settings.rule: unknown rule 'stdp'"),  # type: ignore[arg-type]
+        *(
+            (lambda name=name, value=value: CompetitionSettings(**{name: value}), f"settings.{name}: expected a (whole )?number in .*, got {value!r}")
+            for name, value in (
+                ("gap", 1.0), ("a_plus", "0.1"), ("a_minus", 0.1), ("threshold", np.inf), ("mean", np.nan), ("mean", 1.5), ("spread", -0.1),
+                ("regulation", np.nan), ("annealing", -0.5), ("decay", np.nan), ("decay", 1.5), ("epochs", 2.5), ("patience", 0), ("non_targets", True),
+            )
+        ),
         (lambda: _layer(np.ones((3, 2)), 2), "expected as many cells for every class"),
-        (lambda: fit_layer(_layer([[0.1]]), (np.array([[2.0]]), np.array([0])), (np.array([[0.5]]), np.array([0])), 0), "train: expected times"),
-        (lambda: fit_layer(_layer([[0.1]]), (np.array([[0.5]]), np.array([1])), (np.array([[0.5]]), np.array([0])), 0), "train: expected labels in 0 to 0"),
-        (lambda: FeatureSettings(kernel=0), "expected features, kernel, epochs"),
-        (lambda: FeatureSettings(a_minus=-0.1), r"a_plus and a_minus in \(0, 1\]"),
-        (lambda: learn_features(np.ones((2, 9)), (4, 4), FeatureSettings(), 0), r"samples: expected times \(sample, 4 \* 4\)"),
+        (lambda: _layer(np.ones((3, 2)), 0), "n_classes: expected a whole number"),
+        (lambda: _layer([0.1, 0.2]), r"weights: expected finite numbers >= 0, \(cell, input\)"),
+        (lambda: _layer([[np.nan]]), "weights: expected finite numbers"),
+        (lambda: _layer([[-0.1]]), "weights: expected finite numbers"),
+        (lambda: Layer.drawn(4, 0, 2, CompetitionSettings(), 0), "n_classes: expected a whole number"),
+        (lambda: Layer.drawn(4, 2, 0, CompetitionSettings(), 0), "per_class: expected a whole number"),
+        (lambda: PAIR.predict(np.ones((1, 3))), r"samples: expected times \(sample, 2\), got \(1, 3\)"),
+        (lambda: PAIR.predict(np.array([[0.1, 1.5]])), "samples: expected numbers from 0 to 1, got 0.1 to 1.5"),
+        (lambda: PAIR.learn(HALF[0], 7, (0.1, -0.1), 0.0), "label: expected labels in 0 to 1, got 7"),
+        (lambda: PAIR.learn(np.ones(3), 0, (0.1, -0.1), 0.0), "times: expected times"),
+        (lambda: PAIR.reinforce(HALF[0], -1, (0.1, -0.1), 0.5), "label: expected labels in 0 to 1, got -1"),
+        (lambda: _fit(np.array([[2.0, 0.0]]), np.array([0])), "train: expected numbers from 0 to 1"),
+        (lambda: _fit(np.array([[np.nan, 0.0]]), np.array([0])), "train: expected numbers from 0 to 1"),
+        (lambda: _fit(HALF, np.array([2])), "train: expected labels in 0 to 1"),
+        (lambda: _fit(HALF, np.array([0.5])), "train: expected 1 whole numbers as labels"),
+        (lambda: _fit(HALF, np.array([[0]])), "train: expected 1 whole numbers as labels"),
+        (lambda: _fit([[0.5, 0.5], [0.5]], [0, 1]), "train: expected numbers in rows of equal length"),
+        (lambda: timing_errors(WINNERS, TARGET, 0.03, "r-stdp"), "rule: unknown rule 'r-stdp'"),
+        (lambda: to_circuit(PAIR, 10, dt=1.0), "dt: expected time"),  # type: ignore[arg-type]
+        (lambda: to_circuit(PAIR, 10, dt="1 mV"), "dt: expected time"),
+        (lambda: to_circuit(PAIR, 0), "n_steps: expected a whole number"),
+        (lambda: latencies(np.array([0.5, 1.5]), 10), "values: expected numbers from 0 to 1, got 0.5 to 1.5"),
+        (lambda: latencies(np.array([np.nan]), 10), "values: expected numbers from 0 to 1"),
+        (lambda: latencies(np.array([0.5]), 0), "n_steps: expected a whole number"),
+        (lambda: spike_rows(np.array([[0.55]]), 10), "samples: expected times on a grid of 10 steps"),
+        (lambda: spike_rows(np.array([[-0.1]]), 10), "samples: expected numbers from 0 to 1"),
+        *(
+            (lambda name=name, value=value: FeatureSettings(**{name: value}), f"settings.{name}: expected a (whole )?number in")
+            for name, value in (("kernel", 0), ("features", 1.5), ("threshold", np.nan), ("rise", -1), ("a_minus", -0.1), ("a_plus", 2))
+        ),
+        (lambda: learn_features(np.ones((2, 9)), (4, 4), FeatureSettings(), 0), r"samples: expected times \(sample, 16\)"),
+        (lambda: learn_features(np.full((2, 16), np.nan), (4, 4), FeatureSettings(), 0), "samples: expected numbers from 0 to 1"),
         (lambda: learn_features(np.ones((2, 16)), (4, 4), FeatureSettings(), 0), "settings.kernel: 5 is larger than an image"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call: Any, expected: str) -> None:
     with pytest.raises(cx.InputError, match=expected):
         call()
+
+
+def test_lists_and_times_without_a_space_are_taken() -> None:
+    assert len(_fit([[0.5, 0.2]], [1]).training_accuracy) >= 1
+    assert to_circuit(PAIR, 10, dt="1ms").duration == "10 ms"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 import cortexsnn as cx
 import plastic
+from cortexsnn.errors import CortexError
 from cortexsnn.experiments.sleep import NOISE
 from cortexsnn.plasticity import rule
 from cortexsnn.train.sleep import pull, pulled
@@ -165,6 +168,38 @@ def test_rules_of_another_circuit_on_the_same_edges() -> None:
         cx.with_rules(tired, cx.load("izhikevich"))
 
 
-def test_a_rule_that_is_not_there_is_refused() -> None:
-    with pytest.raises(cx.InputError, match="learning: unknown rule 'decays'"):
-        cx.load("sleep_homeostasis", learning=("decays",))
+NETWORK = cx.to_torch(cx.load("feedforward"), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda: cx.load("sleep_homeostasis", learning=("decays",)), "learning: unknown rule 'decays'"),
+        *(
+            (lambda name=name, value=value: cx.load("sleep_homeostasis", **{name: value}), expected)
+            for name, value, expected in (
+                ("tau", "-5 ms", r"tau \[ms\]: expected a number in \(0.*, got -5"), ("tau", "5 mV", "expected time"),
+                ("input_weight", 0.001, "input_weight: expected a number in \\[0.01, 25.0\\], got 0.001"),
+                ("input_weight", 30.0, "input_weight: expected"), ("target", 0.001, "target: expected"), ("target", 26.0, "target: expected"),
+                ("lam", 1.1, "lam: expected"), ("up", -1.0, "up: expected"), ("down", float("nan"), "down: expected"),
+            )
+        ),
+        (lambda: pull(NETWORK, 0.0, 0.9, 1), "target: expected a number in"),
+        (lambda: pull(NETWORK, 0.2, 1.1, 1), "lam: expected a number in"),
+        (lambda: pull(NETWORK, 0.2, 0.0, 1), "lam: expected a number in"),
+        (lambda: pull(NETWORK, 0.2, 0.9, -1), "n: expected a whole number in"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call: Any, expected: str) -> None:
+    with pytest.raises(CortexError, match=expected):
+        call()
+
+
+def test_what_is_not_trained_is_not_pulled() -> None:
+    network = cx.to_torch(cx.load("feedforward"), seed=1)
+    first, second = (network.pathway(name).magnitude for name in list(network.pathways)[:2])
+    first.requires_grad_(False)
+    before = first.clone(), second.detach().clone()
+    pull(network, 0.2, 0.999, 500)
+    assert torch.equal(first, before[0])
+    assert not torch.equal(second, before[1])

@@ -176,6 +176,15 @@ def test_of_a_recording() -> None:
         (lambda: analysis.nearest_mean([[0.0], [1.0]], [0, 0], [[1.0]]), "at least two classes"),
         (lambda: analysis.nearest_mean([[0.0], [np.nan]], [0, 1], [[1.0]]), "NaN or infinity"),
         (lambda: analysis.nearest_mean([0.0, 1.0], [0, 1], [[1.0]]), "expected \\(sample, feature\\)"),
+        (lambda: analysis.lempel_ziv([[0, 1], [1]]), "strings: expected an array, got rows of different lengths"),
+        (lambda: analysis.nearest_mean([[0.0], [0.0]], [0, 1], [[1.0]]), "all are constant or there are none"),
+        (
+            lambda: analysis.nearest_mean(np.zeros((2, 0)), [0, 1], np.zeros((1, 0))),
+            "all are constant or there are none",
+        ),
+        (lambda: analysis.nearest_mean([[0.0], [1.0]], [0.0, 0.5], [[1.0]]), "labels: expected whole numbers or names"),
+        (lambda: analysis.nearest_mean([[0.0], [1.0, 2.0]], [0, 1], [[1.0]]), "features: expected an array, got rows"),
+        (lambda: analysis.nearest_mean([["a"], ["b"]], [0, 1], [[1.0]]), "features: expected real numbers"),
     ],
 )
 def test_bad_input_is_named(call: object, expected: str) -> None:

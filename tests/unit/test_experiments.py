@@ -103,6 +103,8 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("dynamics", {"degrees": [0], "hidden": [], "training": {"surrogate": "zz"}},
      ["degrees.0", "hidden", "training.surrogate: surrogate: unknown surrogate 'zz'"]),
     ("depth", {"width": 2, "depths": []}, ["width", "depths"]),
+    ("competition", {"thresholds": [float("inf"), 1.5]}, ["thresholds.0", "thresholds.1"]),
+    ("sleep", {"images": 1145}, ["images: a period awake shows each image once at most, and 1144 are there to train, got 1145"]),
 ]  # fmt: skip
 
 
