@@ -16,9 +16,8 @@ from pandas import Interval
 
 from ..errors import unknown
 from ..plasticity import rule
-from ..ranges import FACTOR, NOT_NEGATIVE, POSITIVE, check_number
+from ..ranges import FACTOR, NOT_NEGATIVE, check_number, milliseconds
 from ..spec import Circuit
-from ..units import TIME, expect
 
 CELL = {
     "description": "LIF with a current, an adaptive threshold, and noise that arrives from outside (Massey et al. 2026, public code).",
@@ -88,9 +87,10 @@ def build(
         raise ValueError(f"learning: {unknown('rule', wrong, RULES)}")
     for path, value, interval in (
         ("up", up, NOT_NEGATIVE), ("down", down, NOT_NEGATIVE), ("input_weight", input_weight, BOUNDS), ("lam", lam, FACTOR),
-        ("target", target, BOUNDS), ("tau [ms]", expect(tau, TIME), POSITIVE),
+        ("target", target, BOUNDS),
     ):  # fmt: skip
         check_number(path, value, interval)
+    milliseconds("tau", tau)
     few = min(1.0, 22.5 / max(n_inputs, 1))  # as many inputs of a cell as there, where images have 225 pixels
     # the others: middles of the ranges in the code
     drawn = {"x_E": (few, input_weight), "E_E": (0.15, 0.3), "E_I": (0.2, 0.45), "I_E": (0.25, 0.4)}

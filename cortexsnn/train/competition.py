@@ -13,11 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from pandas import Interval
 
-from ..errors import InputError, UnitError, unknown
-from ..ranges import BETWEEN, COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, SHARE, check_number
+from ..errors import InputError, unknown
+from ..ranges import BETWEEN, COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, SHARE, check_number, milliseconds
 from ..spec import Array, Circuit
 from ..structure import real_numbers
-from ..units import TIME, expect
 from ..validate import validate
 from .features import Features
 from .first_spikes import CELL, T_MAX, checked_times, first_crossings
@@ -349,10 +348,7 @@ def to_circuit(layer: Layer, n_steps: int, dt: str = "1 ms", features: Features 
         No step, or a dt that is no time.
     """
     check_number("n_steps", n_steps, COUNT, whole=True)
-    try:
-        duration = f"{n_steps * expect(dt, TIME):.15g} ms"
-    except UnitError as error:
-        raise InputError(f"dt: {error}") from None
+    duration = f"{n_steps * milliseconds('dt', dt):.15g} ms"
     neurons: dict[str, Any] = {"cell": {**CELL, "parameters": {"theta": layer.settings.threshold}}}
     populations: dict[str, Any] = {}
     source, inputs, projections = "x", {"x": {"size": layer.weights.shape[1], "kind": "spikes"}}, dict[str, Any]()

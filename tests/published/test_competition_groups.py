@@ -265,8 +265,8 @@ PAIR, HALF = _layer([[0.1, 0.1], [0.2, 0.2]], 2), np.array([[0.5, 0.5]])
         (lambda: _fit(HALF, np.array([[0]])), "train: expected 1 whole numbers as labels"),
         (lambda: _fit([[0.5, 0.5], [0.5]], [0, 1]), "train: expected numbers in rows of equal length"),
         (lambda: timing_errors(WINNERS, TARGET, 0.03, "r-stdp"), "rule: unknown rule 'r-stdp'"),
-        (lambda: to_circuit(PAIR, 10, dt=1.0), "dt: expected time"),  # type: ignore[arg-type]
-        (lambda: to_circuit(PAIR, 10, dt="1 mV"), "dt: expected time"),
+        (lambda: to_circuit(PAIR, 10, dt=1.0), "dt: expected a time"),  # type: ignore[arg-type]
+        (lambda: to_circuit(PAIR, 10, dt="1 mV"), "dt: expected a time"),
         (lambda: to_circuit(PAIR, 0), "n_steps: expected a whole number"),
         (lambda: latencies(np.array([0.5, 1.5]), 10), "values: expected numbers from 0 to 1, got 0.5 to 1.5"),
         (lambda: latencies(np.array([np.nan]), 10), "values: expected numbers from 0 to 1"),

@@ -10,7 +10,6 @@ import torch
 
 import cortexsnn as cx
 import plastic
-from cortexsnn.errors import CortexError
 from cortexsnn.experiments.sleep import NOISE
 from cortexsnn.plasticity import rule
 from cortexsnn.train.sleep import pull, pulled
@@ -178,7 +177,7 @@ NETWORK = cx.to_torch(cx.load("feedforward"), seed=1)
         *(
             (lambda name=name, value=value: cx.load("sleep_homeostasis", **{name: value}), expected)
             for name, value, expected in (
-                ("tau", "-5 ms", r"tau \[ms\]: expected a number in \(0.*, got -5"), ("tau", "5 mV", "expected time"),
+                ("tau", "-5 ms", r"tau \[ms\]: expected a number in \(0.*, got -5"), ("tau", "5 mV", "tau: expected a time"),
                 ("input_weight", 0.001, "input_weight: expected a number in \\[0.01, 25.0\\], got 0.001"),
                 ("input_weight", 30.0, "input_weight: expected"), ("target", 0.001, "target: expected"), ("target", 26.0, "target: expected"),
                 ("lam", 1.1, "lam: expected"), ("up", -1.0, "up: expected"), ("down", float("nan"), "down: expected"),
@@ -191,7 +190,7 @@ NETWORK = cx.to_torch(cx.load("feedforward"), seed=1)
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call: Any, expected: str) -> None:
-    with pytest.raises(CortexError, match=expected):
+    with pytest.raises(cx.InputError, match=expected):
         call()
 
 
