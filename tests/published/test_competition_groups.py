@@ -85,6 +85,25 @@ def test_inputs_at_the_same_time_act_together_and_ties_go_by_potential() -> None
     assert layer.first_spikes(np.ones(3))[0].tolist() == [1.0] * 3
 
 
+def test_a_potential_at_the_threshold_is_no_spike() -> None:
+    """0.5 and 0.25 reach 0.75 and stay below; all numbers are exact in binary."""
+    spikes, potentials = _layer([[0.5, 0.25, 0.25]], threshold=0.75).first_spikes(np.array([0.1, 0.2, 0.3]))
+    assert (spikes[0], potentials[0]) == (0.3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("winners", "expected"),
+    [
+        ([0.4, 0.6, 1.0], [-0.08, 0.09, 0.49]),  # the mean is 0.5, of the two that fire
+        ([0.99, 1.0, 0.995], [0.02, 0.0, -0.005]),  # the mean, 0.9925, is cut to 1 - 0.03/3
+        ([1.0, 1.0, 1.0], [0.03, 0.0, 0.0]),
+    ],
+    ids=["one silent", "all late", "all silent"],
+)
+def test_errors_by_hand_where_winners_are_silent_or_late(winners: list[float], expected: list[float]) -> None:
+    assert timing_errors(np.array(winners), TARGET, 0.03, "s2-stdp") == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_silent_cell_grows_everywhere() -> None:
     """As published: a cell that stays silent counts as firing at the end, so silent inputs grow as well."""
     change = weight_changes(np.array([0.1]), np.array([0.2, 1.0]), np.array([1.0]), (0.05, -0.1))
@@ -129,6 +148,48 @@ def test_one_cell_a_class_is_the_plain_rule() -> None:
     samples, labels = random.uniform(0, 0.9, (30, 20)), random.integers(0, 3, 30)
     history = fit_layer(layer, (samples, labels), (samples, labels), 0)
     assert (history.updates == len(history.training_accuracy) * 30).all()
+
+
+def test_training_thresholds_are_those_of_targets_of_the_class_alone() -> None:
+    """All thresholds of training out of reach: targets of the label stay silent, its non-target and the other class fire all the same."""
+    layer = _layer([[0.8, 0.8], [0.9, 0.9], [0.9, 0.9], *[[0.8, 0.8]] * 3], 2, non_targets=1, threshold=1.0)
+    layer.thresholds[:] = 5.0
+    assert layer.learn(np.array([0.1, 0.2]), 0, (0.05, -0.1), 0.6).tolist() == [0, 3]
+    # K = 2 targets of class 0: the first wins, by its place
+    assert layer.thresholds == pytest.approx([5.0, 5.3, 4.7, 5.0, 5.0, 5.0])
+
+
+class Watched(Layer):
+    """Remembers what each sample is learned with."""
+
+    def learn(self, times: Any, label: int, rates: Any, regulation: float) -> Any:
+        self.__dict__.setdefault("seen", []).append((*rates, regulation, *self.thresholds))
+        return super().learn(times, label, rates, regulation)
+
+
+def test_what_changes_from_epoch_to_epoch() -> None:
+    """Amplitudes by 0.98, eta by 0.5, thresholds back to theta_0, where one cell of two had risen by eta/2."""
+    settings = CompetitionSettings(threshold=1.0, regulation=0.4, non_targets=0, epochs=3)
+    layer = Watched(np.array([[0.8, 0.8], [0.7, 0.7]]), 1, settings)
+    part, after = (np.array([[0.1, 0.2]]), np.array([0])), []
+    fit_layer(layer, part, part, 0, report=lambda epoch, history: after.append(layer.thresholds.tolist()))
+    seen = np.array(layer.__dict__["seen"])
+    np.testing.assert_allclose(seen[:, 0], [0.05, 0.05 * 0.98, 0.05 * 0.98**2])
+    np.testing.assert_allclose(seen[:, 1], [-0.1, -0.1 * 0.98, -0.1 * 0.98**2])
+    np.testing.assert_allclose(seen[:, 2], [0.4, 0.2, 0.1])
+    np.testing.assert_allclose(seen[:, 3:], 1.0)
+    np.testing.assert_allclose(after, [[1.2, 1.0], [1.1, 1.0], [1.05, 1.0]])
+
+
+def test_training_stops_early_and_keeps_its_best_epoch() -> None:
+    """The one sample is right from the beginning, and weights move on."""
+    layer = _layer([[0.8, 0.8, 0.1], [0.5, 0.5, 0.5]], 2, normalise=False, epochs=10, patience=2)
+    part, after = (np.array([[0.1, 0.2, 0.3]]), np.array([0])), []
+    history = fit_layer(layer, part, part, 0, report=lambda epoch, history: after.append(layer.weights.copy()))
+    assert history.validation_accuracy == [1.0] * 3
+    assert history.best == 0
+    assert np.array_equal(layer.weights, after[0])
+    assert not np.array_equal(after[0], after[2])
 
 
 def _digits(per_class: int, epochs: int = 8, labels_seed: int | None = None, **more: Any) -> tuple[Layer, Any, float]:
