@@ -127,7 +127,7 @@ def _trained(
     if arm == "random weights":
         validation = float((layer.predict(data.validation.images) == data.validation.labels).mean())
     else:
-        history = fit_layer(layer, tuple(data.train), tuple(data.validation), seed)
+        history = fit_layer(layer, data.train, data.validation, seed)
         updates, validation = history.updates, history.validation_accuracy[history.best]
     return {
         "accuracy": float((layer.predict(data.test.images) == data.test.labels).mean()), "validation": validation, "threshold": share,
