@@ -49,7 +49,7 @@ def lempel_ziv(strings: ArrayLike, *, normalised: bool = False) -> np.ndarray:
 def _array(path: str, values: ArrayLike) -> np.ndarray:
     try:
         return np.asarray(values)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError):
         raise InputError(f"{path}: expected an array, got rows of different lengths or no numbers.") from None
 
 

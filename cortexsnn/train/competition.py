@@ -101,15 +101,9 @@ class Layer:
 
     def __post_init__(self) -> None:
         check_number("n_classes", self.n_classes, COUNT, whole=True)
-        self.weights = real_numbers("weights", self.weights).astype(float)
-        if (
-            self.weights.ndim != 2
-            or not self.weights.size
-            or not (np.isfinite(self.weights) & (self.weights >= 0)).all()
-        ):
-            raise InputError(
-                f"weights: expected finite numbers >= 0, (cell, input), got an array of {self.weights.shape}"
-            )
+        w = self.weights = real_numbers("weights", self.weights).astype(float)
+        if w.ndim != 2 or not w.size or not (np.isfinite(w) & (w >= 0)).all():
+            raise InputError(f"weights: expected finite numbers >= 0, (cell, input), got an array of {w.shape}")
         if len(self.weights) % self.n_classes or self.settings.non_targets >= self.per_class:
             raise InputError(
                 f"weights: {len(self.weights)} cells in {self.n_classes} classes with {self.settings.non_targets} non-targets each; "
