@@ -189,10 +189,10 @@ def _findings(results: Results, config: SleepConfig) -> list[str]:
     periods, last = range(1, config.periods + 1), config.periods
     found = [f"{setting}: {results.in_points(setting, SLEEP, REST)}" for setting in results.settings]
     found.append(f"{TIMING}, accuracy: {results.in_points(TIMING, NO_PULL, REST)}")
-    # what its authors call success: fewer weights at a bound at no cost in accuracy
+    # stable is a network with fewer weights at a bound, at no cost in accuracy
     for arm, other in ((SLEEP, REST), (SUMS, REST), (SLEEP, SUMS)):
-        bounds, accuracy = (results.in_points(TIMING, arm, other, what) for what in (f"at bounds {last}", "accuracy"))
-        found.append(f"{TIMING}, weights at a bound after period {last}: {bounds} Accuracy: {accuracy}")
+        bounds, read_out = (results.in_points(TIMING, arm, other, what) for what in (f"at bounds {last}", "accuracy"))
+        found.append(f"{TIMING}, weights at a bound after period {last}: {bounds} Accuracy: {read_out}")
 
     def mean(setting: str, arm: str, what: str) -> float:
         return float(np.mean(results.values(setting, arm, what)))
