@@ -2,7 +2,9 @@
 
 After Massey, Hubin, Nichele and Saebo 2026 ("Sleep-Based Homeostatic Regularization", arXiv 2601.08447); sizes, probabilities and
 numbers as their public code has them, which differ between its versions; what is ours is said at the argument. Not here: the removal of
-the way back where two cells of different kinds are joined both ways, and the clips of membrane and threshold.
+the way back where two cells of different kinds are joined both ways, the clips of membrane and threshold, the early end of a sleep (once the
+sums of excitatory and of inhibitory magnitudes are both within 0.1 % of where they began), and targets of the pull other than a number: the
+mean of a block of synapses ("group") or of those onto a cell ("post").
 """
 
 from __future__ import annotations
@@ -10,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from pandas import Interval
+
 from ..errors import unknown
 from ..plasticity import rule
+from ..ranges import FACTOR, NOT_NEGATIVE, check_number, milliseconds
 from ..spec import Circuit
 
 CELL = {
@@ -33,6 +38,7 @@ CELL = {
 """``R`` is 30 * 1 ms / 30 ms: a spike adds its weight to ``j``, where the public code adds weight * dt/tau_syn and has R = 30."""
 LEARNING = ("x_E", "E_E", "E_I", "I_E")
 SMALLEST, LARGEST = 0.01, 25.0
+BOUNDS = Interval(SMALLEST, LARGEST, closed="both")
 
 RULES = ("stdp", "decay", "normalisation")
 
@@ -50,17 +56,19 @@ def build(
         ``stdp``: nearest pairs, all four kinds of synapses; ``decay``: every magnitude is pulled towards ``target`` in every step;
         ``normalisation``: at the end of a ``period`` the sum of magnitudes onto each cell is put to what is expected of a draw.
     up, down : float
-        Change of a magnitude by a pair of spikes in the same step: a cause before its effect, and after it.
+        A+ and A-, largest gain and loss of a magnitude by a pair of spikes. A cause before its effect gains, one after it loses.
     input_weight : float
-        Magnitude that inputs are drawn with; fewer or darker pixels need a larger one.
+        Magnitude that inputs are drawn with, in the bounds of 0.01 to 25; fewer or darker pixels need a larger one.
     tau : time
         Of both sides of the window.
     lam : float
-        The power of a step of 1 ms: ``w = target (w/target)**lam``.
+        The power of a step of 1 ms: ``w = target (w/target)**lam``; above 0 and not above 1.
     target : float
+        In the bounds, too.
     period : time
     causal : bool
-        False gives the sign that the public code has: it subtracts ages, so that a cause is weakened.
+        False gives the sign that the public code has: it subtracts ages, so that a cause before its effect loses (``down``) and one after it
+        gains (``up``).
 
     Returns
     -------
@@ -71,14 +79,23 @@ def build(
     ------
     ValueError
         ``learning`` names something else.
+    InputError
+        Numbers out of their ranges.
     """
     rules = (learning,) if isinstance(learning, str) else tuple(learning)
     for wrong in [r for r in rules if r not in RULES]:
         raise ValueError(f"learning: {unknown('rule', wrong, RULES)}")
+    for path, value, interval in (
+        ("up", up, NOT_NEGATIVE), ("down", down, NOT_NEGATIVE), ("input_weight", input_weight, BOUNDS), ("lam", lam, FACTOR),
+        ("target", target, BOUNDS),
+    ):  # fmt: skip
+        check_number(path, value, interval)
+    milliseconds("tau", tau)
     few = min(1.0, 22.5 / max(n_inputs, 1))  # as many inputs of a cell as there, where images have 225 pixels
     # the others: middles of the ranges in the code
     drawn = {"x_E": (few, input_weight), "E_E": (0.15, 0.3), "E_I": (0.2, 0.45), "I_E": (0.25, 0.4)}
-    changes = (up, down) if causal else (-up, -down)
+    # of pair_stdp, which adds the first where a target fires and takes the second away where a spike arrives
+    changes = (up, down) if causal else (-down, -up)
     sizes = {"x": n_inputs, "E": n_excitatory, "I": n_inhibitory}
     projections: dict[str, Any] = {}
     for name, (probability, weight) in drawn.items():

@@ -75,6 +75,20 @@ class Array:
         return self.unit, self.values.shape, self.values.dtype.str, self.values.tobytes()
 
 
+def real_numbers(path: str, values: Any) -> np.ndarray:
+    """Values as a read-only array of real numbers.
+
+    Raises
+    ------
+    InputError
+        As of :class:`Array`, with the path.
+    """
+    try:
+        return Array(values).values
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 else:

@@ -162,7 +162,7 @@ class CompetitionConfig(ArmsConfig):
 
     per_class: Annotated[int, Field(ge=2)] = 5
     n_steps: Positive = 300
-    thresholds: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    thresholds: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
     features: Positive = 32
     kernel: Annotated[int, Field(ge=1, le=8)] = 5
     regulation: Annotated[float, Field(ge=0)] = 0.05

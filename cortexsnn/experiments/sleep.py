@@ -10,6 +10,7 @@ import numpy as np
 
 from ..bridge import to_torch
 from ..circuits.sleep_homeostasis import LARGEST, LEARNING, SMALLEST
+from ..errors import InputError
 from ..learned import learned, with_rules
 from ..library import load
 from ..run import simulate
@@ -24,7 +25,7 @@ from .depth import TEST_NOISE, VALIDATION_NOISE
 from .evaluate import accuracy
 
 TIMING, REVERSED, SURROGATE = "spike timing", "sign of the public code", "surrogate gradients"
-REST, SLEEP = "rest", "sleep"
+REST, SLEEP, NO_PULL, SUMS = "rest", "sleep", "noise and plasticity only", "sums kept while awake"
 FULL = ("stdp", "decay")
 NOISE = 2e-3
 """Volt, standard deviation in every step asleep (public code; drawn outside, so that every engine sees the same)."""
@@ -46,8 +47,8 @@ def nights(config: SleepConfig) -> dict[str, Night]:
         REST: Night((), False, ("stdp",), 0.0),
         SLEEP: Night(FULL, True, ("stdp",), f),
         "decay only": Night(("decay",), False, ("stdp",), f),
-        "noise and plasticity only": Night(("stdp",), True, ("stdp",), f),
-        "sums kept while awake": Night((), False, ("stdp", "normalisation"), 0.0),
+        NO_PULL: Night(("stdp",), True, ("stdp",), f),
+        SUMS: Night((), False, ("stdp", "normalisation"), 0.0),
     }
     more = {f"sleep of {other:g}": found[SLEEP]._replace(fraction=other) for other in config.fractions}
     return {**found, **more}
@@ -61,6 +62,11 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     from ..analysis.figures_arms import arms_over
 
     config = checked(SleepConfig, values)
+    there = len(digits().train.images)
+    if config.images > there:
+        raise InputError(
+            f"images: a period awake shows each image once at most, and {there} are there to train, got {config.images}"
+        )
     results = Results("sleep", config)
     arms = [(TIMING, arm) for arm in nights(config)]
     arms += [(setting, arm) for setting in (REVERSED, SURROGATE) for arm in (REST, SLEEP)]
@@ -69,7 +75,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
         dict.fromkeys((TIMING, REVERSED, SURROGATE), REST),
         f"Held-out accuracy on digits after {config.periods} periods awake of {config.images} images, each followed by sleep of {config.fraction:g} of its "
         "steps unless the arm says otherwise: logistic regression on spike counts of the E cells, learning off. Under surrogate gradients: of the "
-        f"network itself, images with noise of standard deviation {config.noise:g}. The primary outcome is {SLEEP} minus {REST} under {TIMING}.",
+        f"network itself, images with noise of standard deviation {config.noise:g}; its sleep is the pull alone, without noise and plasticity. The primary outcome is {SLEEP} minus {REST} under {TIMING}.",
     )
     periods = range(1, config.periods + 1)
 
@@ -106,6 +112,7 @@ def train(task: Task) -> Run:
         rows = rows.reshape(-1, images.shape[1])
         recording = simulate(circuit, _inputs(config, rows), engine=config.engine, seed=seed)
         measured[f"rate {period}"] = float(recording["E"]["spikes"].mean()) * 1000
+        measured[f"rate I {period}"] = float(recording["I"]["spikes"].mean()) * 1000
         circuit = learned(circuit, recording)
         n = min(round(night.fraction * len(rows)), config.longest)
         if night.asleep and n:
@@ -179,16 +186,31 @@ def _surrogate(config: SleepConfig, arm: str, seed: int) -> Run:
 
 
 def _findings(results: Results, config: SleepConfig) -> list[str]:
-    found, last = [], config.periods
-    for setting in results.settings:
-        found.append(f"{setting}: {results.in_points(setting, SLEEP, REST)}")
+    periods, last = range(1, config.periods + 1), config.periods
+    found = [f"{setting}: {results.in_points(setting, SLEEP, REST)}" for setting in results.settings]
+    found.append(f"{TIMING}, accuracy: {results.in_points(TIMING, NO_PULL, REST)}")
+    # stable is a network with fewer weights at a bound, at no cost in accuracy
+    for arm, other in ((SLEEP, REST), (SUMS, REST), (SLEEP, SUMS)):
+        bounds, read_out = (results.in_points(TIMING, arm, other, what) for what in (f"at bounds {last}", "accuracy"))
+        found.append(f"{TIMING}, weights at a bound after period {last}: {bounds} Accuracy: {read_out}")
+
+    def mean(setting: str, arm: str, what: str) -> float:
+        return float(np.mean(results.values(setting, arm, what)))
+
     for setting in (TIMING, REVERSED):
         for arm in results.arms(setting):
-            rates = [float(np.mean(results.values(setting, arm, f"rate {k}"))) for k in (1, last)]
-            weights = [float(np.mean(results.values(setting, arm, f"weight {k}"))) for k in (1, last)]
-            bounds = float(np.mean(results.values(setting, arm, f"at bounds {last}")))
+            cells = [
+                f"{kind} cells at {mean(setting, arm, f'{what} 1'):.1f} Hz in the first period, {mean(setting, arm, f'{what} {last}'):.1f} in the last"
+                for kind, what in (("E", "rate"), ("I", "rate I"))
+            ]
+            weights = [mean(setting, arm, f"weight {k}") for k in (1, last)]
             found.append(
-                f"{setting}, {arm}: E cells at {rates[0]:.1f} Hz in the first period, {rates[1]:.1f} in the last; mean weight among them "
-                f"{weights[0]:.2f} and {weights[1]:.2f}; {100 * bounds:.0f} % of all weights at a bound."
+                f"{setting}, {arm}: {', '.join(cells)}; mean weight among E cells {weights[0]:.2f} and {weights[1]:.2f}; "
+                f"{100 * mean(setting, arm, f'at bounds {last}'):.0f} % of all weights at a bound."
             )
+    for arm in (REST, SLEEP):
+        rates = ", ".join(f"{mean(TIMING, arm, f'rate I {k}'):.2f}" for k in periods)
+        found.append(
+            f"{TIMING}, {arm}: I cells at {rates} Hz in periods 1 to {last}; where they are silent, no inhibition acts."
+        )
     return found

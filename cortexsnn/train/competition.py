@@ -11,15 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from pandas import Interval
 
-from ..errors import InputError
+from ..errors import InputError, unknown
+from ..ranges import BETWEEN, COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, SHARE, check_number, milliseconds
 from ..spec import Array, Circuit
+from ..structure import real_numbers
 from ..validate import validate
 from .features import Features
-from .first_spikes import CELL, T_MAX, first_crossings
+from .first_spikes import CELL, T_MAX, checked_times, first_crossings
 
 Rule = Literal["s2-stdp", "sstdp", "r-stdp"]
 RULES = ("s2-stdp", "sstdp", "r-stdp")
+NEGATIVE = Interval(-np.inf, 0, closed="neither")
+ROUNDING = 1e-12
+"""Errors of times below this are none: what is left of differences of equal times."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +71,26 @@ class CompetitionSettings:
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
-            raise InputError(f"settings.rule: expected one of {', '.join(RULES)}, got {self.rule!r:.60}")
-        for name, wrong in (
-            ("gap", not 0 < self.gap < 1), ("a_plus", not self.a_plus > 0), ("a_minus", not self.a_minus < 0),
-            ("threshold", not self.threshold > 0), ("regulation", not self.regulation >= 0), ("epochs", self.epochs < 1),
-            ("patience", self.patience < 1), ("non_targets", self.non_targets < 0),
+            raise InputError(f"settings.rule: {unknown('rule', self.rule, RULES)}")
+        for name, interval in (
+            ("gap", BETWEEN), ("a_plus", POSITIVE), ("a_minus", NEGATIVE), ("threshold", POSITIVE), ("mean", SHARE), ("spread", NOT_NEGATIVE),
+            ("regulation", NOT_NEGATIVE), ("annealing", SHARE), ("decay", FACTOR),
         ):  # fmt: skip
-            if wrong:
-                raise InputError(f"settings.{name}: {getattr(self, name)} is out of its range")
+            check_number(f"settings.{name}", getattr(self, name), interval)
+        for name, interval in (("non_targets", NOT_NEGATIVE), ("epochs", COUNT), ("patience", COUNT)):
+            check_number(f"settings.{name}", getattr(self, name), interval, whole=True)
 
 
 @dataclass
 class Layer:
     """Cells in groups, cell k of class ``k // per_class``; the first ``non_targets`` of a group learn to fire late.
 
-    weights : (cell, input), in [0, 1];  thresholds : (cell,), those of training
+    weights : (cell, input), not negative;  thresholds : (cell,), those of training
+
+    Raises
+    ------
+    InputError
+        Weights that are no such numbers, or cells that are not as many for every class.
     """
 
     weights: np.ndarray
@@ -89,6 +100,10 @@ class Layer:
     sums: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
+        check_number("n_classes", self.n_classes, COUNT, whole=True)
+        w = self.weights = real_numbers("weights", self.weights).astype(float)
+        if w.ndim != 2 or not w.size or not (np.isfinite(w) & (w >= 0)).all():
+            raise InputError(f"weights: expected finite numbers >= 0, (cell, input), got an array of {w.shape}")
         if len(self.weights) % self.n_classes or self.settings.non_targets >= self.per_class:
             raise InputError(
                 f"weights: {len(self.weights)} cells in {self.n_classes} classes with {self.settings.non_targets} non-targets each; "
@@ -100,6 +115,8 @@ class Layer:
     @staticmethod
     def drawn(n_inputs: int, n_classes: int, per_class: int, settings: CompetitionSettings, seed: int) -> Layer:
         """Weights from the settings' normal distribution, within [0, 1]."""
+        for name, count in (("n_inputs", n_inputs), ("n_classes", n_classes), ("per_class", per_class)):
+            check_number(name, count, COUNT, whole=True)
         random = np.random.default_rng(seed)
         weights = random.normal(settings.mean, settings.spread, (n_classes * per_class, n_inputs))
         return Layer(np.clip(weights, 0, 1), n_classes, settings)
@@ -122,9 +139,15 @@ class Layer:
         return first_crossings(self.weights, given, times)
 
     def predict(self, samples: np.ndarray) -> np.ndarray:
-        """Classes of samples (sample, input) of input times: that of the first cell, by time and then by potential."""
+        """Classes of samples (sample, input) of input times: that of the first cell, by time and then by potential.
+
+        Raises
+        ------
+        InputError
+            Another number of inputs, or times outside [0, 1].
+        """
         found = []
-        for times in samples:
+        for times in checked_times("samples", samples, self.weights.shape[1]):
             spikes, potentials = self.first_spikes(times)
             found.append(self.class_of[np.lexsort((-potentials, spikes))[0]])
         return np.array(found)
@@ -135,7 +158,24 @@ class Layer:
         return by_class.reshape(self.n_classes, self.per_class)[:, 0]
 
     def learn(self, times: np.ndarray, label: int, rates: tuple[float, float], regulation: float) -> np.ndarray:
-        """One sample: thresholds of the label's group, then weights of the winners; returns the winners, (class,)."""
+        """One sample: thresholds of the label's group, then weights of the winners; returns the cells that learned.
+
+        They are the winners, one of each class at most, less those that fired when they were to.
+
+        Parameters
+        ----------
+        times : (input,)
+        label : int
+        rates : a_plus and a_minus of this epoch
+        regulation : float
+            eta of this epoch.
+
+        Raises
+        ------
+        InputError
+            Times outside [0, 1], another number of inputs, or a label that is no class.
+        """
+        times = self._sample(times, label)
         own = (self.class_of == label) & self.is_target
         trained = np.where(own, self.thresholds, self.settings.threshold)
         spikes, potentials = self.first_spikes(times, trained)
@@ -143,15 +183,21 @@ class Layer:
         self._regulate(own, spikes, potentials, regulation)
         is_target = (self.class_of[winners] == label) & self.is_target[winners]
         errors = timing_errors(spikes[winners], is_target, self.settings.gap, self.settings.rule)
-        self._move(winners, errors, times, spikes, rates)
-        return winners
+        wrong = np.abs(errors) > ROUNDING
+        self._move(winners[wrong], errors[wrong], times, spikes, rates)
+        return winners[wrong]
 
     def reinforce(self, times: np.ndarray, label: int, rates: tuple[float, float], accuracy: float) -> None:
-        """R-STDP: the very first cell learns, by how often the epoch before was wrong or right."""
+        """R-STDP: the very first cell learns, by how often the epoch before was wrong or right; parameters and errors as of :meth:`learn`."""
+        times = self._sample(times, label)
         spikes, potentials = self.first_spikes(times)
         first = np.lexsort((-potentials, spikes))[:1]
         right = self.class_of[first[0]] == label
         self._move(first, np.array([1 - accuracy if right else -accuracy]), times, spikes, rates)
+
+    def _sample(self, times: np.ndarray, label: int) -> np.ndarray:
+        _labels("label", [label], 1, self.n_classes)
+        return checked_times("times", [times], self.weights.shape[1])[0]
 
     def _regulate(self, own: np.ndarray, spikes: np.ndarray, potentials: np.ndarray, regulation: float) -> None:
         cells = np.flatnonzero(own)
@@ -174,7 +220,14 @@ def timing_errors(winners: np.ndarray, is_target: np.ndarray, gap: float, rule: 
 
     ``T_bar`` is the mean of the times of those that fire, at most t_max - gap/C; the target is to fire at ``T_bar - gap (C - 1)/C``, the others at
     ``T_bar + gap/C``. SSTDP only pushes the target to earlier and the others to later times.
+
+    Raises
+    ------
+    InputError
+        A rule without such errors.
     """
+    if rule not in RULES[:2]:
+        raise InputError(f"rule: {unknown('rule', rule, RULES[:2])}")
     n = len(winners)
     firing = winners[winners < T_MAX]
     mean = min(float(firing.mean()) if firing.size else np.inf, T_MAX - gap / n)
@@ -229,8 +282,7 @@ def fit_layer(
     InputError
         Times or labels out of their range, or shapes that do not fit.
     """
-    for path, (samples, labels) in (("train", train), ("validation", validation)):
-        _check(path, samples, labels, layer)
+    train, validation = (_part(path, part, layer) for path, part in (("train", train), ("validation", validation)))
     settings, random = layer.settings, np.random.default_rng(seed)
     history = CompetitionHistory(updates=np.zeros(len(layer.weights), np.int64))
     rates, regulation, kept, accuracy = (
@@ -264,15 +316,18 @@ def fit_layer(
     return history
 
 
-def _check(path: str, samples: np.ndarray, labels: np.ndarray, layer: Layer) -> None:
-    if samples.ndim != 2 or samples.shape != (len(labels), layer.weights.shape[1]) or not len(labels):
-        raise InputError(
-            f"{path}: expected times (sample, {layer.weights.shape[1]}) and as many labels, got {samples.shape} and {np.shape(labels)}"
-        )
-    if not ((samples >= 0) & (samples <= T_MAX)).all():
-        raise InputError(f"{path}: expected times in [0, {T_MAX:g}], {T_MAX:g} for silence")
-    if labels.min() < 0 or labels.max() >= layer.n_classes:
-        raise InputError(f"{path}: expected labels in 0 to {layer.n_classes - 1}, got {labels.min()} to {labels.max()}")
+def _part(path: str, part: tuple[np.ndarray, np.ndarray], layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    samples = checked_times(path, part[0], layer.weights.shape[1])
+    return samples, _labels(path, part[1], len(samples), layer.n_classes)
+
+
+def _labels(path: str, labels: Any, n: int, n_classes: int) -> np.ndarray:
+    found = real_numbers(path, labels)
+    if found.shape != (n,) or found.dtype.kind not in "iu":
+        raise InputError(f"{path}: expected {n} whole numbers as labels, (sample,), got {found.dtype} {found.shape}")
+    if found.min() < 0 or found.max() >= n_classes:
+        raise InputError(f"{path}: expected labels in 0 to {n_classes - 1}, got {found.min()} to {found.max()}")
+    return found
 
 
 def to_circuit(layer: Layer, n_steps: int, dt: str = "1 ms", features: Features | None = None) -> Circuit:
@@ -280,7 +335,14 @@ def to_circuit(layer: Layer, n_steps: int, dt: str = "1 ms", features: Features 
 
     With input times on the grid, every engine gives the times of :meth:`Layer.first_spikes`; potentials stay where they were at the spike. With
     ``features`` the input is their image, and they are a population between.
+
+    Raises
+    ------
+    InputError
+        No step, or a dt that is no time.
     """
+    check_number("n_steps", n_steps, COUNT, whole=True)
+    duration = f"{n_steps * milliseconds('dt', dt):.15g} ms"
     neurons: dict[str, Any] = {"cell": {**CELL, "parameters": {"theta": layer.settings.threshold}}}
     populations: dict[str, Any] = {}
     source, inputs, projections = "x", {"x": {"size": layer.weights.shape[1], "kind": "spikes"}}, dict[str, Any]()
@@ -300,7 +362,6 @@ def to_circuit(layer: Layer, n_steps: int, dt: str = "1 ms", features: Features 
     projections[f"{source}_cells"] = {
         "pre": source, "post": "cells", "port": "x", "connect": "all", "weight": Array(layer.weights.T.copy())
     }  # fmt: skip
-    duration = f"{n_steps * float(dt.split()[0]):g} {dt.split()[1]}"
     return validate(
         Circuit(
             name="competition_groups", dt=dt, duration=duration, neurons=neurons, inputs=inputs, populations=populations, projections=projections

@@ -13,7 +13,8 @@ from functools import partial
 import numpy as np
 
 from ..errors import InputError
-from .first_spikes import T_MAX, first_crossings
+from ..ranges import COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, check_number
+from .first_spikes import T_MAX, checked_times, first_crossings
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,15 @@ class FeatureSettings:
     epochs: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.features, self.kernel, self.epochs) < 1 or not self.threshold > 0 or not self.rise >= 0:
-            raise InputError(
-                f"settings: expected features, kernel, epochs and threshold above 0 and a rise of 0 at least, got {self}"
-            )
-        if not (0 < self.a_plus <= 1 and 0 < self.a_minus <= 1):
-            raise InputError(
-                f"settings: expected a_plus and a_minus in (0, 1], got {self.a_plus:g} and {self.a_minus:g}"
-            )
+        for name in ("features", "kernel", "epochs"):
+            check_number(f"settings.{name}", getattr(self, name), COUNT, whole=True)
+        for name, interval in (
+            ("threshold", POSITIVE),
+            ("rise", NOT_NEGATIVE),
+            ("a_plus", FACTOR),
+            ("a_minus", FACTOR),
+        ):
+            check_number(f"settings.{name}", getattr(self, name), interval)
 
 
 @dataclass
@@ -90,10 +92,9 @@ def learn_features(samples: np.ndarray, image: tuple[int, int], settings: Featur
     Raises
     ------
     InputError
-        Samples that are no such images, or smaller than a kernel.
+        Samples that are no such images, times outside [0, 1], or images smaller than a kernel.
     """
-    if samples.ndim != 2 or not len(samples) or samples.shape[1] != image[0] * image[1]:
-        raise InputError(f"samples: expected times (sample, {image[0]} * {image[1]}), got {samples.shape}")
+    samples = checked_times("samples", samples, image[0] * image[1])
     if settings.kernel > min(image):
         raise InputError(f"settings.kernel: {settings.kernel} is larger than an image of {image[0]} x {image[1]}")
     random, n = np.random.default_rng(seed), settings.features

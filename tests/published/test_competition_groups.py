@@ -85,6 +85,25 @@ def test_inputs_at_the_same_time_act_together_and_ties_go_by_potential() -> None
     assert layer.first_spikes(np.ones(3))[0].tolist() == [1.0] * 3
 
 
+def test_a_potential_at_the_threshold_is_no_spike() -> None:
+    """0.5 and 0.25 reach 0.75 and stay below; all numbers are exact in binary."""
+    spikes, potentials = _layer([[0.5, 0.25, 0.25]], threshold=0.75).first_spikes(np.array([0.1, 0.2, 0.3]))
+    assert (spikes[0], potentials[0]) == (0.3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("winners", "expected"),
+    [
+        ([0.4, 0.6, 1.0], [-0.08, 0.09, 0.49]),  # the mean is 0.5, of the two that fire
+        ([0.99, 1.0, 0.995], [0.02, 0.0, -0.005]),  # the mean, 0.9925, is cut to 1 - 0.03/3
+        ([1.0, 1.0, 1.0], [0.03, 0.0, 0.0]),
+    ],
+    ids=["one silent", "all late", "all silent"],
+)
+def test_errors_by_hand_where_winners_are_silent_or_late(winners: list[float], expected: list[float]) -> None:
+    assert timing_errors(np.array(winners), TARGET, 0.03, "s2-stdp") == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_silent_cell_grows_everywhere() -> None:
     """As published: a cell that stays silent counts as firing at the end, so silent inputs grow as well."""
     change = weight_changes(np.array([0.1]), np.array([0.2, 1.0]), np.array([1.0]), (0.05, -0.1))
@@ -103,6 +122,25 @@ def test_only_the_first_of_each_group_learns_and_sums_are_kept() -> None:
     np.testing.assert_allclose(layer.weights.sum(1), before.sum(1), rtol=1e-12)
 
 
+def test_a_cell_that_fires_when_it_is_to_does_not_learn() -> None:
+    """The errors by hand: under SSTDP the last of three winners is late enough, under S2-STDP it is too late."""
+    times = np.array([0.3, 0.4, 0.5])
+    weights = [[0.2, 0.8, 0.1], [0.8, 0.2, 0.1], [0.2, 0.2, 0.8]]  # above 0.7 at 0.4, 0.3 and 0.5
+    for rule, expected in (("sstdp", [0, 1]), ("s2-stdp", [0, 1, 2])):
+        layer = _layer(weights, 3, threshold=0.7, gap=0.03, rule=rule, normalise=False, epochs=1)
+        assert layer.learn(times, 0, (0.05, -0.1), 0.0).tolist() == expected
+        assert np.flatnonzero((layer.weights != np.array(weights)).any(1)).tolist() == expected
+        layer = _layer(weights, 3, threshold=0.7, gap=0.03, rule=rule, normalise=False, epochs=1)
+        part = (times[None], np.array([0]))
+        assert fit_layer(layer, part, part, 0).updates.tolist() == [int(k in expected) for k in range(3)]
+
+
+def test_wanted_times_teach_nothing() -> None:
+    times = np.array([0.38, 0.41])
+    layer = _layer([[0.8, 0.1], [0.1, 0.8], [0.1, 0.8]], 3, threshold=0.7, gap=0.03)
+    assert layer.learn(times, 0, (0.05, -0.1), 0.0).size == 0
+
+
 def test_one_cell_a_class_is_the_plain_rule() -> None:
     """Groups of one and no regulation: each class' cell learns in every sample."""
     random = np.random.default_rng(2)
@@ -110,6 +148,48 @@ def test_one_cell_a_class_is_the_plain_rule() -> None:
     samples, labels = random.uniform(0, 0.9, (30, 20)), random.integers(0, 3, 30)
     history = fit_layer(layer, (samples, labels), (samples, labels), 0)
     assert (history.updates == len(history.training_accuracy) * 30).all()
+
+
+def test_training_thresholds_are_those_of_targets_of_the_class_alone() -> None:
+    """All thresholds of training out of reach: targets of the label stay silent, its non-target and the other class fire all the same."""
+    layer = _layer([[0.8, 0.8], [0.9, 0.9], [0.9, 0.9], *[[0.8, 0.8]] * 3], 2, non_targets=1, threshold=1.0)
+    layer.thresholds[:] = 5.0
+    assert layer.learn(np.array([0.1, 0.2]), 0, (0.05, -0.1), 0.6).tolist() == [0, 3]
+    # K = 2 targets of class 0: the first wins, by its place
+    assert layer.thresholds == pytest.approx([5.0, 5.3, 4.7, 5.0, 5.0, 5.0])
+
+
+class Watched(Layer):
+    """Remembers what each sample is learned with."""
+
+    def learn(self, times: Any, label: int, rates: Any, regulation: float) -> Any:
+        self.__dict__.setdefault("seen", []).append((*rates, regulation, *self.thresholds))
+        return super().learn(times, label, rates, regulation)
+
+
+def test_what_changes_from_epoch_to_epoch() -> None:
+    """Amplitudes by 0.98, eta by 0.5, thresholds back to theta_0, where one cell of two had risen by eta/2."""
+    settings = CompetitionSettings(threshold=1.0, regulation=0.4, non_targets=0, epochs=3)
+    layer = Watched(np.array([[0.8, 0.8], [0.7, 0.7]]), 1, settings)
+    part, after = (np.array([[0.1, 0.2]]), np.array([0])), []
+    fit_layer(layer, part, part, 0, report=lambda epoch, history: after.append(layer.thresholds.tolist()))
+    seen = np.array(layer.__dict__["seen"])
+    np.testing.assert_allclose(seen[:, 0], [0.05, 0.05 * 0.98, 0.05 * 0.98**2])
+    np.testing.assert_allclose(seen[:, 1], [-0.1, -0.1 * 0.98, -0.1 * 0.98**2])
+    np.testing.assert_allclose(seen[:, 2], [0.4, 0.2, 0.1])
+    np.testing.assert_allclose(seen[:, 3:], 1.0)
+    np.testing.assert_allclose(after, [[1.2, 1.0], [1.1, 1.0], [1.05, 1.0]])
+
+
+def test_training_stops_early_and_keeps_its_best_epoch() -> None:
+    """The one sample is right from the beginning, and weights move on."""
+    layer = _layer([[0.8, 0.8, 0.1], [0.5, 0.5, 0.5]], 2, normalise=False, epochs=10, patience=2)
+    part, after = (np.array([[0.1, 0.2, 0.3]]), np.array([0])), []
+    history = fit_layer(layer, part, part, 0, report=lambda epoch, history: after.append(layer.weights.copy()))
+    assert history.validation_accuracy == [1.0] * 3
+    assert history.best == 0
+    assert np.array_equal(layer.weights, after[0])
+    assert not np.array_equal(after[0], after[2])
 
 
 def _digits(per_class: int, epochs: int = 8, labels_seed: int | None = None, **more: Any) -> tuple[Layer, Any, float]:
@@ -208,20 +288,66 @@ def test_the_other_rules_learn_digits(rule: Any) -> None:
     assert accuracy > 0.5
 
 
+def _fit(samples: Any, labels: Any) -> Any:
+    good = (np.array([[0.5, 0.2]]), np.array([0]))
+    return fit_layer(_layer([[0.1, 0.1], [0.2, 0.2]], 2), (samples, labels), good, 0)
+
+
+PAIR, HALF = _layer([[0.1, 0.1], [0.2, 0.2]], 2), np.array([[0.5, 0.5]])
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: CompetitionSettings(rule="stdp"), "settings.rule: expected one of"),  # type: ignore[arg-type]
-        (lambda: CompetitionSettings(a_minus=0.1), "settings.a_minus: 0.1 is out of its range"),
+        (lambda: CompetitionSettings(rule="stdp"), "settings.rule: unknown rule 'stdp'"),  # type: ignore[arg-type]
+        *(
+            (lambda name=name, value=value: CompetitionSettings(**{name: value}), f"settings.{name}: expected a (whole )?number in .*, got {value!r}")
+            for name, value in (
+                ("gap", 1.0), ("a_plus", "0.1"), ("a_minus", 0.1), ("threshold", np.inf), ("mean", np.nan), ("mean", 1.5), ("spread", -0.1),
+                ("regulation", np.nan), ("annealing", -0.5), ("decay", np.nan), ("decay", 1.5), ("epochs", 2.5), ("patience", 0), ("non_targets", True),
+            )
+        ),
         (lambda: _layer(np.ones((3, 2)), 2), "expected as many cells for every class"),
-        (lambda: fit_layer(_layer([[0.1]]), (np.array([[2.0]]), np.array([0])), (np.array([[0.5]]), np.array([0])), 0), "train: expected times"),
-        (lambda: fit_layer(_layer([[0.1]]), (np.array([[0.5]]), np.array([1])), (np.array([[0.5]]), np.array([0])), 0), "train: expected labels in 0 to 0"),
-        (lambda: FeatureSettings(kernel=0), "expected features, kernel, epochs"),
-        (lambda: FeatureSettings(a_minus=-0.1), r"a_plus and a_minus in \(0, 1\]"),
-        (lambda: learn_features(np.ones((2, 9)), (4, 4), FeatureSettings(), 0), r"samples: expected times \(sample, 4 \* 4\)"),
+        (lambda: _layer(np.ones((3, 2)), 0), "n_classes: expected a whole number"),
+        (lambda: _layer([0.1, 0.2]), r"weights: expected finite numbers >= 0, \(cell, input\)"),
+        (lambda: _layer([[np.nan]]), "weights: expected finite numbers"),
+        (lambda: _layer([[-0.1]]), "weights: expected finite numbers"),
+        (lambda: Layer.drawn(4, 0, 2, CompetitionSettings(), 0), "n_classes: expected a whole number"),
+        (lambda: Layer.drawn(4, 2, 0, CompetitionSettings(), 0), "per_class: expected a whole number"),
+        (lambda: PAIR.predict(np.ones((1, 3))), r"samples: expected times \(sample, 2\), got \(1, 3\)"),
+        (lambda: PAIR.predict(np.array([[0.1, 1.5]])), "samples: expected numbers from 0 to 1, got 0.1 to 1.5"),
+        (lambda: PAIR.learn(HALF[0], 7, (0.1, -0.1), 0.0), "label: expected labels in 0 to 1, got 7"),
+        (lambda: PAIR.learn(np.ones(3), 0, (0.1, -0.1), 0.0), "times: expected times"),
+        (lambda: PAIR.reinforce(HALF[0], -1, (0.1, -0.1), 0.5), "label: expected labels in 0 to 1, got -1"),
+        (lambda: _fit(np.array([[2.0, 0.0]]), np.array([0])), "train: expected numbers from 0 to 1"),
+        (lambda: _fit(np.array([[np.nan, 0.0]]), np.array([0])), "train: expected numbers from 0 to 1"),
+        (lambda: _fit(HALF, np.array([2])), "train: expected labels in 0 to 1"),
+        (lambda: _fit(HALF, np.array([0.5])), "train: expected 1 whole numbers as labels"),
+        (lambda: _fit(HALF, np.array([[0]])), "train: expected 1 whole numbers as labels"),
+        (lambda: _fit([[0.5, 0.5], [0.5]], [0, 1]), "train: expected numbers in rows of equal length"),
+        (lambda: timing_errors(WINNERS, TARGET, 0.03, "r-stdp"), "rule: unknown rule 'r-stdp'"),
+        (lambda: to_circuit(PAIR, 10, dt=1.0), "dt: expected a time"),  # type: ignore[arg-type]
+        (lambda: to_circuit(PAIR, 10, dt="1 mV"), "dt: expected a time"),
+        (lambda: to_circuit(PAIR, 0), "n_steps: expected a whole number"),
+        (lambda: latencies(np.array([0.5, 1.5]), 10), "values: expected numbers from 0 to 1, got 0.5 to 1.5"),
+        (lambda: latencies(np.array([np.nan]), 10), "values: expected numbers from 0 to 1"),
+        (lambda: latencies(np.array([0.5]), 0), "n_steps: expected a whole number"),
+        (lambda: spike_rows(np.array([[0.55]]), 10), "samples: expected times on a grid of 10 steps"),
+        (lambda: spike_rows(np.array([[-0.1]]), 10), "samples: expected numbers from 0 to 1"),
+        *(
+            (lambda name=name, value=value: FeatureSettings(**{name: value}), f"settings.{name}: expected a (whole )?number in")
+            for name, value in (("kernel", 0), ("features", 1.5), ("threshold", np.nan), ("rise", -1), ("a_minus", -0.1), ("a_plus", 2))
+        ),
+        (lambda: learn_features(np.ones((2, 9)), (4, 4), FeatureSettings(), 0), r"samples: expected times \(sample, 16\)"),
+        (lambda: learn_features(np.full((2, 16), np.nan), (4, 4), FeatureSettings(), 0), "samples: expected numbers from 0 to 1"),
         (lambda: learn_features(np.ones((2, 16)), (4, 4), FeatureSettings(), 0), "settings.kernel: 5 is larger than an image"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call: Any, expected: str) -> None:
     with pytest.raises(cx.InputError, match=expected):
         call()
+
+
+def test_lists_and_times_without_a_space_are_taken() -> None:
+    assert len(_fit([[0.5, 0.2]], [1]).training_accuracy) >= 1
+    assert to_circuit(PAIR, 10, dt="1ms").duration == "10 ms"

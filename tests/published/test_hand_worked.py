@@ -1,4 +1,4 @@
-"""Numbers worked by hand for self-prediction, dynamic gating and learned dynamics, in every engine."""
+"""Numbers worked by hand for self-prediction, dynamic gating, learned dynamics and the meta neuron, in every engine."""
 
 from __future__ import annotations
 
@@ -94,7 +94,24 @@ def _polynomials() -> list[Example]:
     return found
 
 
-EXAMPLES = {e.name: e for e in (*_predictions(), *_gates(), *_polynomials())}
+# -- meta neuron of second order: the reset of the last spike, then v and u both from what they were ---------------------
+
+META = {
+    "update": "v_old = v*(1 - s) + c*s\nu_old = u + d*s\nv = v_old + v_old*v_old - v_old - u_old + x\nu = u_old + a*(b*v_old - u_old)\ns = 0",
+    "ports": {"x": {"kind": "pulse"}}, "threshold": "v > 0.5", "reset": "s = 1",
+    "parameters": {"a": 0.02, "b": 0.2, "c": 0.0, "d": 0.08}, "initial": {"u": 0.08},
+}  # fmt: skip
+
+
+def _meta() -> list[Example]:
+    numbers = {
+        "v": [0.52, 0.4416, 0.63978, 0.36611, 0.50482, 0.2939], "u": [0.0784, 0.15523, 0.15389, 0.22922, 0.2261, 0.29997],
+        "spikes": [1, 0, 1, 0, 1, 0],
+    }  # fmt: skip
+    return [example("meta neuron", Cell({"meta": META}, inputs={"x": [0.6] * 6}), numbers, tolerance=5.1e-6)]
+
+
+EXAMPLES = {e.name: e for e in (*_predictions(), *_gates(), *_polynomials(), *_meta())}
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch", "brian2"])

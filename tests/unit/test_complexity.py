@@ -74,6 +74,27 @@ def test_the_bias_of_short_strings(p: float, known: tuple[float, ...]) -> None:
     assert values[0].mean() > values[1].mean() > values[2].mean() > entropy(p) - 0.02
 
 
+@pytest.mark.parametrize(("p", "known"), [(0.02, 0.130), (0.1, 0.457), (0.5, 1.025)])
+def test_the_bias_of_long_strings(p: float, known: float) -> None:
+    """Means of 10 strings of 16 384, here and in the sheet; rare ones are below their entropy from 4 096 on."""
+    found = analysis.lempel_ziv(np.random.default_rng(1).random((10, 16384)) < p, normalised=True)
+    assert abs(found.mean() - known) < 4 * found.std(ddof=1) * np.sqrt(2 / 10) + 5e-4
+    if p == 0.5:
+        assert 1 < found.mean() < 1.037
+
+
+def test_the_entropy_of_a_poisson_train() -> None:
+    """20 Hz in bins of 1 ms: p = 0.019801, 0.14032 bit per bin, 140.3 bit/s; complexity is above it at 1 024 bins and below at 4 096."""
+    p = 1 - np.exp(-20 * 1e-3)
+    assert p == pytest.approx(0.019801, abs=5e-7)
+    assert entropy(p) == pytest.approx(0.14032, abs=5e-6)
+    assert entropy(p) / 1e-3 == pytest.approx(140.3, abs=0.05)
+    random = np.random.default_rng(6)
+    short, long = (analysis.lempel_ziv(random.random((200, n)) < p, normalised=True).mean() for n in (1024, 4096))
+    assert 0.14032 < short < 1.1 * 0.14032
+    assert 0.9 * 0.14032 < long < 0.14032
+
+
 def markov(random: np.random.Generator, n_strings: int, n: int, p01: float, p10: float) -> np.ndarray:
     """Two-state chains from their stationary distribution."""
     found = np.zeros((n_strings, n), bool)
@@ -155,6 +176,15 @@ def test_of_a_recording() -> None:
         (lambda: analysis.nearest_mean([[0.0], [1.0]], [0, 0], [[1.0]]), "at least two classes"),
         (lambda: analysis.nearest_mean([[0.0], [np.nan]], [0, 1], [[1.0]]), "NaN or infinity"),
         (lambda: analysis.nearest_mean([0.0, 1.0], [0, 1], [[1.0]]), "expected \\(sample, feature\\)"),
+        (lambda: analysis.lempel_ziv([[0, 1], [1]]), "strings: expected an array, got rows of different lengths"),
+        (lambda: analysis.nearest_mean([[0.0], [0.0]], [0, 1], [[1.0]]), "all are constant or there are none"),
+        (
+            lambda: analysis.nearest_mean(np.zeros((2, 0)), [0, 1], np.zeros((1, 0))),
+            "all are constant or there are none",
+        ),
+        (lambda: analysis.nearest_mean([[0.0], [1.0]], [0.0, 0.5], [[1.0]]), "labels: expected whole numbers or names"),
+        (lambda: analysis.nearest_mean([[0.0], [1.0, 2.0]], [0, 1], [[1.0]]), "features: expected an array, got rows"),
+        (lambda: analysis.nearest_mean([["a"], ["b"]], [0, 1], [[1.0]]), "features: expected real numbers"),
     ],
 )
 def test_bad_input_is_named(call: object, expected: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 import cortexsnn as cx
 from cortexsnn import cli
+from cortexsnn.experiments.config import ArmsConfig, CompetitionConfig, SleepConfig
 from cortexsnn.experiments.gating import PERTURBATIONS
 
 SMALL = {"seeds": [0, 1], "workers": 1}
@@ -86,6 +89,13 @@ def test_a_perturbation_does_what_it_says(kind: str) -> None:
         assert changed == pytest.approx(0.3, abs=0.03)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("sleep", SleepConfig), ("competition", CompetitionConfig)])
+def test_every_setting_can_be_changed_on_the_command_line(name: str, kind: type[ArmsConfig]) -> None:
+    """Hydra changes keys that the preset has; those of the training are not all in it."""
+    preset = YAML(typ="safe").load(files("cortexsnn.configs") / "experiment" / f"{name}.yaml")
+    assert {*preset, "training", "command"} >= {*kind.model_fields}
+
+
 def test_a_single_seed_has_no_interval(tmp_path: Path) -> None:
     with pytest.raises(cx.InputError, match="seeds"):
         cli.run({"name": "depth", "output": str(tmp_path), **CONFIGS["depth"], "seeds": [0]}, "")
@@ -107,6 +117,8 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("thresholds", {"starts": [0.5, 0.501]}, ["starts: expected different values, got ['0.46', '0.46']"]),
     ("rate_gradient", {"steps": [2, 4, 2], "leaks": [1.0]}, ["steps: expected different values, got [2, 4, 2]", "leaks.0"]),
     ("early_decisions", {"training": {}}, ["training: unknown key 'training'"]),
+    ("competition", {"thresholds": [float("inf"), 1.5]}, ["thresholds.0", "thresholds.1"]),
+    ("sleep", {"images": 1145}, ["images: a period awake shows each image once at most, and 1144 are there to train, got 1145"]),
 ]  # fmt: skip
 
 
