@@ -7,7 +7,6 @@ pulvinar. What each number is, and what it is not, stands at it and in docs/pred
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -63,16 +62,22 @@ class Connection:
     receptor: str = "E"
 
 
-def _excitatory(nmda: float, *rows: tuple[Any, ...], **more: Any) -> Iterable[Connection]:
-    return (Connection(*row, nmda=nmda, **more) for row in rows)
+Row = tuple[str, str, float, float, int]
+"""pre, post, probability, weight [nS], delay [ms]"""
 
 
-def _inhibitory(*rows: tuple[Any, ...], **more: Any) -> Iterable[Connection]:
-    return (Connection(*row, receptor="I", **more) for row in rows)
+def _excitatory(nmda: float, *rows: Row, onto: str = "soma", terminal: str | None = None) -> tuple[Connection, ...]:
+    return tuple(Connection(*row, nmda=nmda, onto=onto, terminal=terminal) for row in rows)
+
+
+def _inhibitory(
+    *rows: Row, onto: str = "soma", terminal: str | None = None, gaba_b: float = 0.0
+) -> tuple[Connection, ...]:
+    return tuple(Connection(*row, receptor="I", onto=onto, terminal=terminal, gaba_b=gaba_b) for row in rows)
 
 
 INTRINSIC: tuple[Connection, ...] = (
-    # pre, post, probability, weight [nS], delay [ms]; probabilities of Billeh et al. 2020 are marked C, others are ours
+    # probabilities of Billeh et al. 2020 are marked C, others are ours
     *_excitatory(0.15, ("L4E", "L4E", 0.24, 0.30, 2), ("L4E", "L23E", 0.06, 3.0, 2)),  # 0.24: C
     *_excitatory(0.15, ("L23E", "L23E", 0.16, 0.30, 2), ("L23E", "L5E", 0.05, 1.5, 2), ("L5E", "L5E", 0.116, 0.60, 2)),  # first, third: C
     *_excitatory(0.10, ("L23E", "L23VIP", 0.105, 0.35, 2)),  # C, of Htr3a cells, of which 40 % are VIP
@@ -90,8 +95,8 @@ INTRINSIC: tuple[Connection, ...] = (
     *_inhibitory(("L23VIP", "L23SOM", 0.625, 1.2, 2)),  # C, of Htr3a cells
     *_inhibitory(("L23VIP", "L23E", 0.087, 0.3, 2), onto="apical"),  # C, of Htr3a cells
 )  # fmt: skip
-FROM_THALAMUS: tuple[Connection, ...] = tuple(
-    _excitatory(0.10, ("thalamus", "L4E", 0.08, 9.0, 2), ("thalamus", "L4PV", 0.35, 1.8, 1), ("thalamus", "L5E", 0.1, 1.5, 2), terminal="tc")
+FROM_THALAMUS: tuple[Connection, ...] = _excitatory(
+    0.10, ("thalamus", "L4E", 0.08, 9.0, 2), ("thalamus", "L4PV", 0.35, 1.8, 1), ("thalamus", "L5E", 0.1, 1.5, 2), terminal="tc",
 )  # fmt: skip
 FROM_ABOVE: tuple[Connection, ...] = (
     *_excitatory(0.25, ("top_down", "L23E", 0.3, 0.55, 3), ("top_down", "L5E", 0.3, 1.3, 3), onto="apical"),
@@ -118,6 +123,7 @@ class _Parts:
     trainable: bool
     short_term: bool
     charge: bool
+    drawn_delays: bool
     populations: dict[str, Any] = field(default_factory=dict)
     projections: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -138,7 +144,7 @@ class _Parts:
         weight = connection.weight * connection.probability * (reference - autapses) / indegree
         entry: dict[str, Any] = {
             "pre": pre, "post": post, "connect": {"indegree": indegree, "multapses": False, "autapses": False},
-            "delay": f"{connection.delay} ms", "trainable": self.trainable,
+            "delay": _delay(connection, self.drawn_delays), "trainable": self.trainable,
             "weight": {"distribution": "lognormal", "median": f"{weight * self._gain(connection):.6g} nS", "sigma": SPREAD},
             "deliver": self._ports(connection),
         }  # fmt: skip
@@ -194,7 +200,7 @@ class _Parts:
 def build(
     cells: int = REFERENCE, columns: int = 1, thalamus: int | None = None, commands: int = 0, outputs: int = 0,
     apical: Literal["feedback", "soma", "none"] = "feedback", short_term: bool = True, charge: bool = True, plateau: float = 0.6,
-    spread: float = 1.0, background: int = 300, trainable: bool = False,
+    spread: float = 1.0, background: int = 300, drawn_delays: bool = True, trainable: bool = False,
 ) -> Circuit:  # fmt: skip
     """One column, or a hierarchy whose upper column drives the apical compartments of the one below.
 
@@ -226,6 +232,8 @@ def build(
         Standard deviation of thresholds [mV].
     background : int
         Channels of 20 Hz.
+    drawn_delays : bool
+        Whether delays between excitatory cells differ by a millisecond to either side; a network with one each trains in half the time.
     trainable : bool
         Whether all weights but those of the background are trainable.
 
@@ -235,7 +243,7 @@ def build(
         A size out of range.
     """
     _check(cells, columns, thalamus, commands, outputs, apical, background)
-    parts = _Parts(cells / REFERENCE, trainable, short_term, charge)
+    parts = _Parts(cells / REFERENCE, trainable, short_term, charge, drawn_delays)
     prefixes = [f"c{k}_" for k in range(1, columns + 1)] if columns > 1 else [""]
     inputs: dict[str, Any] = {
         "thalamus": {"size": thalamus or max(2, round(THALAMUS * cells / REFERENCE)), "kind": "poisson", "rate": "4 Hz"},
@@ -323,6 +331,18 @@ def _check(
     found = [text for text, is_wrong in wrong.items() if is_wrong]
     if found:
         raise InputError(f"predictive_column: {'; '.join(found)}")
+
+
+def _delay(connection: Connection, drawn: bool) -> str | dict[str, str]:
+    """Between excitatory cells drawn a millisecond to either side, else one time."""
+    if not (drawn and connection.pre.endswith("E") and connection.post.endswith("E")):
+        return f"{connection.delay} ms"
+    return {
+        "distribution": "uniform",
+        "low": f"{connection.delay - 1} ms",
+        "high": f"{connection.delay + 1} ms",
+        "min": "1 ms",
+    }
 
 
 def _around(value: str, spread: float) -> dict[str, Any]:
