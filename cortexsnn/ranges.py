@@ -14,6 +14,7 @@ POSITIVE = Interval(0, inf, closed="neither")
 NOT_NEGATIVE = Interval(0, inf, closed="left")
 SHARE = Interval(0, 1, closed="both")
 FACTOR = Interval(0, 1, closed="right")
+BELOW_ONE = Interval(0, 1, closed="left")
 BETWEEN = Interval(0, 1, closed="neither")
 COUNT = Interval(1, inf, closed="left")
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ..emit.to_torch import Network
 from ..errors import InputError, unknown
-from .options import check_whole
+from ..ranges import COUNT, check_number
 
 GAIN, OFFSET, STEP_GAIN = "k_x", "b_x", "p_x"
 """Parameters and port of a cell that take the folded normalisation; see ``cortexsnn.neurons`` ``normalised_lif``."""
@@ -96,7 +96,7 @@ def add_temporal_batch_norm(network: Network, populations: Iterable[str], n_step
         As above, or a number of steps below 1, a population that has an offset b_x, or whose port p_x is not driven by an input of its own
         with rows: the gains of steps could then not be folded.
     """
-    check_whole("n_steps", n_steps)
+    check_number("n_steps", n_steps, COUNT, whole=True)
     for name in _names(populations):
         size = _checked(network, name, (port, STEP_GAIN))
         _gain_input(network, name, n_steps)

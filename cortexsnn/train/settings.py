@@ -8,7 +8,7 @@ import torch
 
 from ..emit.to_torch import Network
 from ..errors import InputError, unknown
-from .options import check_number, check_whole
+from ..ranges import COUNT, NOT_NEGATIVE, check_number
 
 SCHEDULES = ("one_cycle", "constant", "cosine", "exponential")
 OPTIMISERS = ("adam", "sgd")
@@ -80,9 +80,9 @@ class Settings:
             value = getattr(self, name)
             optional = value is None and name in ("truncate", "recompute", "patience")
             if not optional:
-                check_whole(f"settings.{name}", value)
+                check_number(f"settings.{name}", value, COUNT, whole=True)
         for name in ("learning_rate", "clip", "number_rate", "label_smoothing"):
-            check_number(f"settings.{name}", getattr(self, name))
+            check_number(f"settings.{name}", getattr(self, name), NOT_NEGATIVE)
         if self.label_smoothing > 1:
             raise InputError(f"settings.label_smoothing: expected at most 1, got {self.label_smoothing}")
         if self.gradient == "rate" and (self.truncate or self.recompute or self.precision != "full"):

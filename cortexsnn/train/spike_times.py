@@ -16,9 +16,10 @@ import torch
 from ..emit.to_torch_numbers import clamp
 from ..errors import InputError, unknown
 from ..library import load
+from ..ranges import COUNT, NOT_NEGATIVE, POSITIVE, check_number
 from ..spec import Array, Circuit
 from .first_spikes import latencies, spike_rows
-from .options import check_labels, check_number, check_whole
+from .labels import check_labels
 from .time_gradient import Clipping, Response, spike_layer
 from .time_losses import LOSSES, Loss, count_loss, decide, first_spike_loss
 
@@ -99,7 +100,7 @@ class TimeNetwork(torch.nn.Module):
         if len(sizes) < 2:
             raise InputError(f"sizes: expected at least inputs and classes, got {sizes}")
         for k, size in enumerate(sizes):
-            check_whole(f"sizes.{k}", size)
+            check_number(f"sizes.{k}", size, COUNT, whole=True)
         self.sizes, self.response, self.clipping = tuple(sizes), response, Clipping()
         generator = torch.Generator().manual_seed(seed)
         self.layers = torch.nn.ModuleList(TimeLayer(a, b, response, generator) for a, b in pairwise(sizes))
@@ -226,11 +227,11 @@ class TimeSettings:
         if self.loss not in LOSSES:
             raise InputError(f"settings.loss: {unknown('loss', self.loss, LOSSES)}")
         for name in ("epochs", "batch"):
-            check_whole(f"settings.{name}", getattr(self, name))
+            check_number(f"settings.{name}", getattr(self, name), COUNT, whole=True)
         for name in ("desired", "undesired", "weight_decay"):
-            check_number(f"settings.{name}", getattr(self, name))
+            check_number(f"settings.{name}", getattr(self, name), NOT_NEGATIVE)
         for name in ("learning_rate", "norm_rate", "per_cell"):
-            check_number(f"settings.{name}", getattr(self, name), above=True)
+            check_number(f"settings.{name}", getattr(self, name), POSITIVE)
         if self.desired < self.undesired:
             raise InputError(
                 f"settings.desired: expected at least as many spikes as undesired ones, {self.undesired:g}, got {self.desired:g}"

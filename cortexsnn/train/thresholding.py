@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from ..emit.to_torch import Network
 from ..errors import InputError, unknown
-from .options import check_labels, check_number
+from ..ranges import BELOW_ONE, check_number
+from .labels import check_labels
 
 
 def keep_probability(activity: torch.Tensor, rate: float) -> torch.Tensor:
@@ -29,7 +30,7 @@ def keep_probability(activity: torch.Tensor, rate: float) -> torch.Tensor:
     InputError
         Another rate, or activity that is empty or not finite.
     """
-    check_number("rate", rate, below=1.0)
+    check_number("rate", rate, BELOW_ONE)
     if not activity.numel() or not bool(activity.isfinite().all()):
         raise InputError(
             f"activity: expected finite numbers (sample, feature), got {tuple(activity.shape)}, NaN or infinity among them or none"
@@ -46,7 +47,7 @@ class ModerateDropout(torch.nn.Module):
 
     def __init__(self, rate: float = 0.2) -> None:
         super().__init__()
-        check_number("rate", rate, below=1.0)
+        check_number("rate", rate, BELOW_ONE)
         self.rate = rate
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:

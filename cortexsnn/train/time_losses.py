@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional
 
 from ..errors import InputError, unknown
-from .options import check_labels, check_number
+from ..ranges import NOT_NEGATIVE, check_number
+from .labels import check_labels
 
 Loss = Literal["count", "count+", "first_spike"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
@@ -60,8 +61,8 @@ def count_loss(
         Labels or numbers that do not fit.
     """
     check_labels("labels", labels, *spikes.shape[1:])
-    check_number("desired", desired)
-    check_number("undesired", undesired)
+    check_number("desired", desired, NOT_NEGATIVE)
+    check_number("undesired", undesired, NOT_NEGATIVE)
     n_steps, counts = len(spikes), spikes.detach().sum(0)
     target = functional.one_hot(labels, spikes.shape[-1]).bool()
     wanted = torch.where(target, desired, undesired)

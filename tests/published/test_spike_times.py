@@ -347,14 +347,14 @@ def _fit(spikes: Any = SPIKES, labels: Any = LABELS, **settings: Any) -> None:
     [
         (lambda: Response(tau_m=2.0, tau_s=3.0), "expected tau_m > tau_s"),
         (lambda: Response(kernel="foo"), "response.kernel: unknown kernel 'foo'; known: exponential, original"),  # type: ignore[arg-type]
-        (lambda: Response(tau_m="5"), "response.tau_m: expected a number of at least 1, got '5'"),  # type: ignore[arg-type]
+        (lambda: Response(tau_m="5"), r"response.tau_m: expected a number in \[1, inf\), got '5'"),  # type: ignore[arg-type]
         (lambda: Response(tau_m=float("nan")), "response.tau_m: expected a number"),
-        (lambda: Response(threshold=0.0), "response.threshold: expected a number above 0"),
+        (lambda: Response(threshold=0.0), r"response.threshold: expected a number in \(0, inf\)"),
         (lambda: TimeSettings(loss="counts"), "settings.loss: unknown loss 'counts'"),  # type: ignore[arg-type]
-        (lambda: TimeSettings(learning_rate=float("nan")), "settings.learning_rate: expected a number above 0, got nan"),
-        (lambda: TimeSettings(weight_decay=-1.0), "settings.weight_decay: expected a number of at least 0, got -1"),
+        (lambda: TimeSettings(learning_rate=float("nan")), r"settings.learning_rate: expected a number in \(0, inf\), got nan"),
+        (lambda: TimeSettings(weight_decay=-1.0), r"settings.weight_decay: expected a number in \[0, inf\), got -1"),
         (lambda: TimeSettings(desired=1.0, undesired=5.0), "settings.desired: expected at least as many spikes as undesired ones, 5, got 1"),
-        (lambda: TimeSettings(epochs=1.5), "settings.epochs: expected a whole number of at least 1, got 1.5"),  # type: ignore[arg-type]
+        (lambda: TimeSettings(epochs=1.5), r"settings.epochs: expected a whole number in \[1, inf\), got 1.5"),  # type: ignore[arg-type]
         (lambda: TimeNetwork((3,), RESPONSE), "at least inputs and classes"),
         (lambda: TimeNetwork((4.5, 3), RESPONSE), "sizes.0: expected a whole number"),  # type: ignore[arg-type]
         (lambda: NETWORK(SPIKES[:, :, :3]), r"spikes: expected spikes \(step, sample, 4\), torch.float32, got \(6, 20, 3\)"),

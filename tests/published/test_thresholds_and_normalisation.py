@@ -212,7 +212,7 @@ def _network() -> Network:
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: add_moderate_dropout(_network(), "L1", "0.2"), "rate: expected a number of at least 0 and below 1, got '0.2'"),  # type: ignore[arg-type]
+        (lambda: add_moderate_dropout(_network(), "L1", "0.2"), r"rate: expected a number in \[0, 1\), got '0.2'"),  # type: ignore[arg-type]
         (lambda: add_moderate_dropout(_network(), "L1", float("nan")), "rate: expected a number"),
         (lambda: add_moderate_dropout(_network(), "L1", 1.5), "rate: expected a number"),
         (lambda: add_moderate_dropout(_network(), "L7"), "unknown population 'L7'; known: L1"),

@@ -168,7 +168,7 @@ def _trained_gain() -> None:
         (lambda: add_temporal_batch_norm(_network(**{"populations.L1.parameters.b_x": 0.1}), ("L1",), 4), "L1: has an offset b_x"),
         (lambda: add_temporal_batch_norm(_network(**{"inputs.gain_L1.rows": cx.Array(np.ones(3))}), ("L1",), 4), "rows of 3 steps and the normalisation gains of 4"),
         (lambda: add_temporal_batch_norm(_network(temporal=False), ("L1",), 4), "needs a feed-forward population with port x and p_x"),
-        (lambda: add_temporal_batch_norm(_network(), ("L1",), 0), "n_steps: expected a whole number of at least 1, got 0"),
+        (lambda: add_temporal_batch_norm(_network(), ("L1",), 0), r"n_steps: expected a whole number in \[1, inf\), got 0"),
         (lambda: add_temporal_batch_norm(_network(), ("L1",), -1), "n_steps: expected a whole number"),
         (lambda: add_temporal_batch_norm(_network(), ("L1",), 2.5), "n_steps: expected a whole number"),  # type: ignore[arg-type]
         (lambda: add_batch_norm(_network(), "L1"), "expected several names, got the text 'L1'"),
