@@ -286,6 +286,13 @@ def test_every_engine_over_two_seconds() -> None:
     assert not cx.compare(a, b).agree
 
 
+@pytest.mark.slow
+def test_a_hierarchy_with_a_command_and_a_read_out_in_every_engine() -> None:
+    circuit = cx.load("predictive_column", cells=100, columns=2, commands=16, outputs=8)
+    report = cx.verify(circuit, duration="300 ms", engines=("numpy", "torch", "brian2"), seed=0, minimum_spikes=1000)
+    assert report.agree, str(report)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
