@@ -130,7 +130,7 @@ class _Parts:
 
     def column(self, prefix: str, spread: float) -> None:
         for name, reference in SIZES.items():
-            kind = name if name == "L4E" or name.endswith("5E") or name.endswith("23E") else name.lstrip("L2345")
+            kind = name if name.endswith("E") else name.lstrip("L2345")
             self.populations[prefix + name] = {
                 "size": self._cells(prefix + name, reference), "neuron": kind, "transmitter": "excitatory" if name.endswith("E") else "inhibitory",
                 "parameters": {"V_T": _around(POINT_CELLS.get(kind, {}).get("V_T", "-50 mV"), spread)} if spread else {},
