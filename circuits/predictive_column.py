@@ -145,7 +145,7 @@ class _Parts:
         entry: dict[str, Any] = {
             "pre": pre, "post": post, "connect": {"indegree": indegree, "multapses": False, "autapses": False},
             "delay": _delay(connection, self.drawn_delays), "trainable": self.trainable,
-            "weight": {"distribution": "lognormal", "median": f"{weight * self._gain(connection):.6g} nS", "sigma": SPREAD},
+            "weight": _lognormal(weight * self._gain(connection)),
             "deliver": self._ports(connection),
         }  # fmt: skip
         if connection.terminal and not self.short_term:  # what a rested terminal releases, always
@@ -161,7 +161,7 @@ class _Parts:
         for name, (indegree, weight) in BACKGROUND.items():
             self.projections[f"background_{prefix}{name}"] = {
                 "pre": "background", "post": prefix + name, "port": "g_As", "connect": {"indegree": indegree, "multapses": False},
-                "weight": {"distribution": "lognormal", "median": f"{weight * self._factor('A') * _MEDIAN:.6g} nS", "sigma": SPREAD},
+                "weight": _lognormal(weight * self._factor("A")),
             }  # fmt: skip
 
     def _cells(self, name: str, reference: int) -> int:
@@ -172,9 +172,10 @@ class _Parts:
         return CHARGE[receptor] if self.charge else 1.0
 
     def _gain(self, connection: Connection) -> float:
+        """Of a weight, by the receptor that it is stated for."""
         if connection.receptor == "E":
-            return self._factor("A") * _MEDIAN
-        return self._factor("Gd" if connection.onto == "apical" else "G") * _MEDIAN
+            return self._factor("A")
+        return self._factor("Gd" if connection.onto == "apical" else "G")
 
     def _ports(self, connection: Connection) -> dict[str, str]:
         """Of one weight, the share of each receptor."""
@@ -343,6 +344,11 @@ def _delay(connection: Connection, drawn: bool) -> str | dict[str, str]:
         "high": f"{connection.delay + 1} ms",
         "min": "1 ms",
     }
+
+
+def _lognormal(mean: float) -> dict[str, Any]:
+    """Weights of a mean [nS]."""
+    return {"distribution": "lognormal", "median": f"{mean * _MEDIAN:.6g} nS", "sigma": SPREAD}
 
 
 def _around(value: str, spread: float) -> dict[str, Any]:

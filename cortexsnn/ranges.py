@@ -32,6 +32,12 @@ def check_number(path: str, value: object, interval: Interval, *, whole: bool = 
         raise InputError(f"{path}: expected a {'whole ' * whole}number in {interval}, got {value!r:.60}")
 
 
+def check_fields(path: str, given: object, interval: Interval, *names: str, whole: bool = False) -> None:
+    """:func:`check_number` of attributes of a dataclass, each named as ``path.name``."""
+    for name in names:
+        check_number(f"{path}.{name}", getattr(given, name), interval, whole=whole)
+
+
 def milliseconds(path: str, time: str) -> float:
     """A time such as ``"1 ms"``, in ms and above 0.
 

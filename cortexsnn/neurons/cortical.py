@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-POTENTIALS = {"E_E": "0 mV", "E_I": "-75 mV", "E_K": "-90 mV"}
-SYNAPSES = {"tau_A": "2 ms", "tau_N": "80 ms", "tau_G": "6 ms", "tau_Br": "45 ms", "tau_B": "90 ms", "tau_Mg": "2 ms"}
+RECEPTORS = {
+    "Mg": 1 / 3.57, "E_E": "0 mV", "E_I": "-75 mV", "E_K": "-90 mV", "tau_A": "2 ms", "tau_N": "80 ms", "tau_G": "6 ms", "tau_Mg": "2 ms",
+}  # fmt: skip
+"""Parameters of every cell: block by magnesium, reversal potentials, time constants of AMPA, NMDA, GABA_A and of the block."""
 LAYERS = {
     "L5": {
         "C_s": "260 pF", "g_Ls": "13 nS", "C_d": "120 pF", "g_Ld": "10 nS", "g_c": "25 nS", "G_P": "40 nS", "G_K": "45 nS",
@@ -94,8 +96,8 @@ def pyramidal(layer: str = "L5", plateau: float = 1.0, charge: bool = True) -> d
         "method": "exponential_euler",
         "parameters": {
             **own, "V_m": "-38 mV", "V_n": "-35 mV", "k": "6 mV", "tau_P": "4 ms", "tau_n": "60 ms", "E_P": "20 mV", "tau_b": "3 ms",
-            "E_b": "0 mV", "tau_w": "100 ms", "E_L": "-70 mV", "V_T": "-50 mV", "V_R": "-55 mV", "Mg": 1 / 3.57, **POTENTIALS, **SYNAPSES,
-            "tau_Gd": "12 ms",
+            "E_b": "0 mV", "tau_w": "100 ms", "E_L": "-70 mV", "V_T": "-50 mV", "V_R": "-55 mV", **RECEPTORS, "tau_Gd": "12 ms",
+            "tau_Br": "45 ms", "tau_B": "90 ms",
         },
         "initial": {"Vs": "-70 mV", "Vd": "-70 mV"},
     }  # fmt: skip
@@ -130,8 +132,7 @@ def point_cell(
         "refractory": refractory,
         "method": "exponential_euler",
         "parameters": {
-            "C": C, "g_L": g_L, "E_L": E_L, "V_T": V_T, "V_R": V_R, "b_w": b_w, "tau_w": "100 ms", "Mg": 1 / 3.57, **POTENTIALS,
-            "tau_A": "2 ms", "tau_N": "80 ms", "tau_G": "6 ms", "tau_Mg": "2 ms",
+            "C": C, "g_L": g_L, "E_L": E_L, "V_T": V_T, "V_R": V_R, "b_w": b_w, "tau_w": "100 ms", **RECEPTORS,
         },
         "initial": {"v": E_L},
     }  # fmt: skip

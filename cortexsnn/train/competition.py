@@ -14,7 +14,7 @@ import numpy as np
 from pandas import Interval
 
 from ..errors import InputError, unknown
-from ..ranges import BETWEEN, COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, SHARE, check_number, milliseconds
+from ..ranges import BETWEEN, COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, SHARE, check_fields, check_number, milliseconds
 from ..spec import Array, Circuit
 from ..structure import real_numbers
 from ..validate import validate
@@ -72,13 +72,14 @@ class CompetitionSettings:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise InputError(f"settings.rule: {unknown('rule', self.rule, RULES)}")
-        for name, interval in (
-            ("gap", BETWEEN), ("a_plus", POSITIVE), ("a_minus", NEGATIVE), ("threshold", POSITIVE), ("mean", SHARE), ("spread", NOT_NEGATIVE),
-            ("regulation", NOT_NEGATIVE), ("annealing", SHARE), ("decay", FACTOR),
-        ):  # fmt: skip
-            check_number(f"settings.{name}", getattr(self, name), interval)
-        for name, interval in (("non_targets", NOT_NEGATIVE), ("epochs", COUNT), ("patience", COUNT)):
-            check_number(f"settings.{name}", getattr(self, name), interval, whole=True)
+        check_fields("settings", self, BETWEEN, "gap")
+        check_fields("settings", self, POSITIVE, "a_plus", "threshold")
+        check_fields("settings", self, NEGATIVE, "a_minus")
+        check_fields("settings", self, SHARE, "mean", "annealing")
+        check_fields("settings", self, NOT_NEGATIVE, "spread", "regulation")
+        check_fields("settings", self, FACTOR, "decay")
+        check_fields("settings", self, NOT_NEGATIVE, "non_targets", whole=True)
+        check_fields("settings", self, COUNT, "epochs", "patience", whole=True)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from ..errors import InputError
-from ..ranges import COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, check_number
+from ..ranges import COUNT, FACTOR, NOT_NEGATIVE, POSITIVE, check_fields
 from .first_spikes import T_MAX, checked_times, first_crossings
 
 
@@ -42,15 +42,10 @@ class FeatureSettings:
     epochs: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("features", "kernel", "epochs"):
-            check_number(f"settings.{name}", getattr(self, name), COUNT, whole=True)
-        for name, interval in (
-            ("threshold", POSITIVE),
-            ("rise", NOT_NEGATIVE),
-            ("a_plus", FACTOR),
-            ("a_minus", FACTOR),
-        ):
-            check_number(f"settings.{name}", getattr(self, name), interval)
+        check_fields("settings", self, COUNT, "features", "kernel", "epochs", whole=True)
+        check_fields("settings", self, POSITIVE, "threshold")
+        check_fields("settings", self, NOT_NEGATIVE, "rise")
+        check_fields("settings", self, FACTOR, "a_plus", "a_minus")
 
 
 @dataclass

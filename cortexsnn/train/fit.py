@@ -178,7 +178,7 @@ def _origin(network: Network, name: str, rows: torch.Tensor) -> str:
         outputs, state = network({name: rows})
     except NumericalError as error:
         return f"{error}"
-    readout = str(network.training_data.readout)
+    readout = readout_of(network)
     size = outputs[readout][str(network.emitted_name(readout))].abs().amax((1, 2))
     largest = max(
         ((float(v.abs().max()), f"{p}.{n}") for p, found in state.states.items() for n, v in found.items()),
@@ -204,7 +204,7 @@ def check_part(network: Network, path: str, part: Part) -> None:
         )
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise InputError(f"{path}: expected whole numbers as labels, (sample,), got {labels.dtype} {labels.shape}")
-    n_classes = network.program.size(str(network.training_data.readout))
+    n_classes = network.program.size(readout_of(network))
     if labels.min() < 0 or labels.max() >= n_classes:
         raise InputError(
             f"{path}: labels from {labels.min()} to {labels.max()}, the read-out has classes 0 to {n_classes - 1}"
@@ -218,7 +218,7 @@ def use_one_thread() -> None:
 
 def scores(network: Network, outputs: Outputs) -> torch.Tensor:
     """Class scores, (trial, class): the mean over steps of the read-out."""
-    readout = str(network.training_data.readout)
+    readout = readout_of(network)
     return outputs[readout][str(network.emitted_name(readout))].mean(0)
 
 

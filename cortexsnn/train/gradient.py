@@ -16,7 +16,7 @@ from .data import Part
 from .encode import Encoder, repeated
 from .fit import input_name, scores
 from .memory import peak_above
-from .rates import Rows, rate_scores
+from .rates import Rows, rate_scores, readout_of
 
 BATCH, REPEATS = 64, 5
 """Images of a batch on which gradients are looked at, and how often they are timed."""
@@ -37,7 +37,7 @@ def input_gradient(network: Network, part: Part, encode: Encoder) -> np.ndarray:
     """
     rows = encode(torch.as_tensor(part.images, dtype=network.dtype)).detach().clone().requires_grad_()
     outputs, _ = network({input_name(network): rows})
-    readout = str(network.training_data.readout)
+    readout = readout_of(network)
     last = outputs[readout][str(network.emitted_name(readout))][-1]
     functional.cross_entropy(last, torch.as_tensor(part.labels)).backward()
     assert rows.grad is not None

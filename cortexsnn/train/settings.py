@@ -8,7 +8,7 @@ import torch
 
 from ..emit.to_torch import Network
 from ..errors import InputError, unknown
-from ..ranges import COUNT, NOT_NEGATIVE, check_number
+from ..ranges import COUNT, NOT_NEGATIVE, check_fields
 
 SCHEDULES = ("one_cycle", "constant", "cosine", "exponential")
 OPTIMISERS = ("adam", "sgd")
@@ -76,13 +76,9 @@ class Settings:
         ):
             if getattr(self, name) not in known:
                 raise InputError(f"settings.{name}: {unknown(name, getattr(self, name), known)}")
-        for name in ("epochs", "batch", "n_steps", "truncate", "recompute", "patience"):
-            value = getattr(self, name)
-            optional = value is None and name in ("truncate", "recompute", "patience")
-            if not optional:
-                check_number(f"settings.{name}", value, COUNT, whole=True)
-        for name in ("learning_rate", "clip", "number_rate", "label_smoothing"):
-            check_number(f"settings.{name}", getattr(self, name), NOT_NEGATIVE)
+        given = [name for name in ("truncate", "recompute", "patience") if getattr(self, name) is not None]
+        check_fields("settings", self, COUNT, "epochs", "batch", "n_steps", *given, whole=True)
+        check_fields("settings", self, NOT_NEGATIVE, "learning_rate", "clip", "number_rate", "label_smoothing")
         if self.label_smoothing > 1:
             raise InputError(f"settings.label_smoothing: expected at most 1, got {self.label_smoothing}")
         if self.gradient == "rate" and (self.truncate or self.recompute or self.precision != "full"):

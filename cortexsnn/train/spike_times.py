@@ -16,7 +16,7 @@ import torch
 from ..emit.to_torch_numbers import clamp
 from ..errors import InputError, unknown
 from ..library import load
-from ..ranges import COUNT, NOT_NEGATIVE, POSITIVE, check_number
+from ..ranges import COUNT, NOT_NEGATIVE, POSITIVE, check_fields, check_number
 from ..spec import Array, Circuit
 from .first_spikes import latencies, spike_rows
 from .labels import check_labels
@@ -226,12 +226,9 @@ class TimeSettings:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise InputError(f"settings.loss: {unknown('loss', self.loss, LOSSES)}")
-        for name in ("epochs", "batch"):
-            check_number(f"settings.{name}", getattr(self, name), COUNT, whole=True)
-        for name in ("desired", "undesired", "weight_decay"):
-            check_number(f"settings.{name}", getattr(self, name), NOT_NEGATIVE)
-        for name in ("learning_rate", "norm_rate", "per_cell"):
-            check_number(f"settings.{name}", getattr(self, name), POSITIVE)
+        check_fields("settings", self, COUNT, "epochs", "batch", whole=True)
+        check_fields("settings", self, NOT_NEGATIVE, "desired", "undesired", "weight_decay")
+        check_fields("settings", self, POSITIVE, "learning_rate", "norm_rate", "per_cell")
         if self.desired < self.undesired:
             raise InputError(
                 f"settings.desired: expected at least as many spikes as undesired ones, {self.undesired:g}, got {self.desired:g}"

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..errors import InputError, unknown
-from ..ranges import COUNT, POSITIVE, check_number
+from ..ranges import COUNT, POSITIVE, check_fields
 
 Kernel = Literal["exponential", "original"]
 STEEPEST = 4.0
@@ -32,9 +32,8 @@ class Response:
     kernel: Kernel = "exponential"
 
     def __post_init__(self) -> None:
-        for name in ("tau_s", "tau_m", "tau_gradient"):
-            check_number(f"response.{name}", getattr(self, name), COUNT)
-        check_number("response.threshold", self.threshold, POSITIVE)
+        check_fields("response", self, COUNT, "tau_s", "tau_m", "tau_gradient")
+        check_fields("response", self, POSITIVE, "threshold")
         if not self.tau_m > self.tau_s:
             raise InputError(f"response: expected tau_m > tau_s, got {self.tau_m:g} and {self.tau_s:g}")
         if self.kernel not in get_args(Kernel):
