@@ -23,6 +23,19 @@ def rate(populations: Iterable[str], target: float, strength: float) -> Penalty:
     return penalty
 
 
+def ranges(wanted: Mapping[str, tuple[float, float]], dt_ms: float, strength: float) -> Penalty:
+    """``strength`` times the squared relative distance of each population's mean rate from its range (lowest, highest) [Hz]; 0 inside."""
+
+    def penalty(outputs: Outputs) -> torch.Tensor:
+        total = torch.zeros(())
+        for name, (low, high) in wanted.items():
+            rate = outputs[name][SPIKES].mean() * (1000 / dt_ms)
+            total = total + ((rate - high).clamp(min=0) / high) ** 2 + ((low - rate).clamp(min=0) / low) ** 2
+        return strength * total
+
+    return penalty
+
+
 def balance(population: str, excitation: str, inhibition: str, strength: float) -> Penalty:
     """``strength`` times the squared difference of what arrives at two ports, over the squared sum: 0 in balance, at most 1.
 

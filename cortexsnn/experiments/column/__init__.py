@@ -1,0 +1,1 @@
+"""experiment=predictive_column: train columns to predict the next frame, show them paradigms of prediction errors, simulate them as biophysics."""
