@@ -46,16 +46,23 @@ class FrameCode(NamedTuple):
 
     def thalamus(self, shown: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Spikes of frames (frame, sample, pixel), NaN where nothing is shown: (step, sample, channel)."""
-        on = np.nan_to_num(shown)
-        off = np.nan_to_num(1 - shown)
+        on, off = np.nan_to_num(shown), np.nan_to_num(1 - shown)
         rate = np.concatenate([on, off] * self.copies, axis=-1) * (self.most / 1000) + self.least / 1000
-        phase = np.cumsum(np.repeat(rate, self.ms, axis=0), axis=0) + random.random(rate.shape[1:])
-        return np.diff(np.floor(phase), axis=0, prepend=np.floor(phase[:1] - rate[:1])) > 0
+        steps, found = (
+            np.arange(1, self.ms + 1)[:, None, None],
+            np.empty((len(rate), self.ms, *rate.shape[1:]), dtype=bool),
+        )
+        phase = random.random(rate.shape[1:])
+        for k, each in enumerate(rate):
+            passed = np.floor(phase + steps * each)
+            found[k] = np.diff(passed, axis=0, prepend=np.floor(phase)[None]) > 0
+            phase = (phase + self.ms * each) % 1
+        return found.reshape(-1, *rate.shape[1:])
 
-    def command(self, commands: np.ndarray, random: np.random.Generator, gain: np.ndarray | float = 1.0) -> np.ndarray:
-        """Spikes of commands (frame, sample) of -1, 0 or 1, times a gain of the channels: (step, sample, channel)."""
+    def command(self, commands: np.ndarray, random: np.random.Generator, more: np.ndarray | float = 0.0) -> np.ndarray:
+        """Spikes of commands (frame, sample) of -1, 0 or 1, with so much more in a channel (sample, channel) [Hz]: (step, sample, channel)."""
         way = np.repeat(MOVES, self.commands // len(MOVES))
-        rate = np.where(commands[..., None] == way, self.command_rate * gain, 1.0) / 1000
+        rate = (np.where(commands[..., None] == way, self.command_rate, 1.0) + more) / 1000
         return random.random((len(commands) * self.ms, *rate.shape[1:])) < np.repeat(rate, self.ms, axis=0)
 
 

@@ -38,8 +38,8 @@ class FrameSettings:
         Largest norm of the gradient.
     truncate : int
         Gradients go back through so many steps, whole frames.
-    start : float
-        Of the bias of the read-out.
+    start : float, optional
+        Of the bias of the read-out; as it is unless given.
     """
 
     updates: int = 400
@@ -49,11 +49,11 @@ class FrameSettings:
     readout_rate: float = 1e-3
     clip: float = 1.0
     truncate: int = 100
-    start: float = 0.3
+    start: float | None = None
 
     def __post_init__(self) -> None:
         check_fields("settings", self, COUNT, "updates", "batch", "ms", "truncate", whole=True)
-        check_fields("settings", self, NOT_NEGATIVE, "weight_rate", "readout_rate", "clip", "start")
+        check_fields("settings", self, NOT_NEGATIVE, "weight_rate", "readout_rate", "clip")
         if self.truncate % self.ms:
             raise InputError(
                 f"settings.truncate: expected whole frames of {self.ms} steps, got {self.truncate}; a loss is of whole frames"
@@ -131,7 +131,7 @@ def _optimiser(network: Network, settings: FrameSettings) -> torch.optim.Optimiz
     onto = {p.name for p in network.program.pathways if p.post == readout}
     for name, values in network.named_parameters():
         own = name.split(".")[-1]
-        if own.split(":")[0] == readout:
+        if own.split(":")[0] == readout and settings.start is not None:
             with torch.no_grad():
                 values.fill_(settings.start)
         is_readout = own in onto or own.split(":")[0] == readout

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..ranges import check_fields
 from .data import Part
 
 SIDE = 8

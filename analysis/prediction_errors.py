@@ -1,0 +1,148 @@
+"""Cells of prediction errors, by criteria fixed before: selected on half of the trials, measured on the other, counted against chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ..errors import InputError
+from .contrasts import hedges_g
+from .trains import trains
+from .tuning import stimulus_of_trial, trials_of
+
+KINDS = ("negative", "positive")
+ROLES = ("control", "over", "under", "match")
+
+
+def prediction_error_cells(
+    recording: xr.DataTree,
+    population: str,
+    label: ArrayLike,
+    conditions: Mapping[str, object],
+    *,
+    driven: float = 0.5,
+    flat: float = 0.2,
+    rate: float = 0.05,
+    n_permutations: int = 200,
+    seed: int = 0,
+    start_ms: float = 0.0,
+    stop_ms: float | None = None,
+) -> xr.Dataset:
+    """How many cells signal that a prediction exceeds the input (negative), or the input the prediction (positive).
+
+    A cell's contrast in a condition is Hedges' g of its counts against the control. A negative cell has a contrast above ``driven`` where the
+    prediction exceeds the input, its t-test among those below a false discovery rate (Benjamini and Hochberg) over cells; a contrast
+    within ``flat`` of 0 where both match; and one below ``flat`` where the input exceeds the prediction. A positive cell the other way round. Odd
+    trials of each condition select, even ones measure. Labels are permuted over trials, for all cells alike, and cells counted again.
+
+    Parameters
+    ----------
+    label : (trial,)
+    conditions : mapping
+        "control", "over" (prediction above input), "under" and "match" -> a label; different ones.
+    driven, flat : float, > 0
+        Contrasts.
+    rate : float, in (0, 1)
+        False discovery rate.
+    n_permutations : int, >= 19
+    seed : int
+
+    Returns
+    -------
+    xarray.Dataset
+        ``contrast`` (condition, neuron), on the measuring half; ``kind`` (neuron), 1 positive, -1 negative, 0 neither, as selected;
+        by (kind,): ``n``, ``n_expected`` over permutations, ``p`` of the count, and ``measured``, mean contrast of the selected cells in their own
+        condition on the measuring half (NaN without any), ``confirmed``, how many of them meet the criteria of size there again.
+
+    Raises
+    ------
+    InputError
+        Conditions or options out of range, a label no trial has, fewer than 4 trials of one.
+
+    Source
+    ------
+    Keller, Mrsic-Flogel (2018), Neuron 100, 424. doi:10.1016/j.neuron.2018.10.003 (the two kinds); the criteria are ours.
+    """
+    if set(conditions) != set(ROLES) or len(set(map(str, conditions.values()))) < len(ROLES):
+        raise InputError(
+            f"conditions: expected a label each for {', '.join(ROLES)}, all different, got {dict(conditions)!r:.120}"
+        )
+    if not (driven > 0 and flat > 0 and 0 < rate < 1) or n_permutations < 19:
+        raise InputError(
+            f"expected driven and flat above 0, rate in (0, 1) and n_permutations >= 19, got {driven}, {flat}, {rate} and {n_permutations}."
+        )
+    found = trains(recording, population, start_ms=start_ms, stop_ms=stop_ms)
+    kinds, which = stimulus_of_trial(label, found.n_trials, "label")
+    groups = [trials_of(conditions[role], kinds, which, "label") for role in ROLES]
+    if min(g.size for g in groups) < 4:
+        raise InputError(f"label: expected 4 trials of each condition, got {', '.join(str(g.size) for g in groups)}")
+    counts = np.concatenate([found.counts()[g[half::2]] for half in (0, 1) for g in groups]).astype(float)
+    sizes = [g[half::2].size for half in (0, 1) for g in groups]
+    edges = np.cumsum([0, *sizes])
+    middle, criteria = edges[len(ROLES)], (driven, flat, rate)
+
+    def halves(rows: np.ndarray) -> list[list[np.ndarray]]:
+        parts = [rows[a:b] for a, b in pairwise(edges)]
+        return [parts[: len(ROLES)], parts[len(ROLES) :]]
+
+    selecting, measuring = halves(counts)
+    kind, measured = _selected(selecting, *criteria), _contrasts(measuring)
+    random, chance = np.random.default_rng(seed), []
+    for _ in range(n_permutations):
+        order = random.permutation(middle)
+        chance.append(_numbers(_selected(halves(np.concatenate([counts[order], counts[middle:]]))[0], *criteria)))
+    n = _numbers(kind)
+    again = _by_size(measured, driven, flat)
+    own = {-1: measured[0], 1: measured[1]}
+    return xr.Dataset(
+        {
+            "contrast": (("condition", "neuron"), measured, {"units": "1"}),
+            "kind": ("neuron", kind, {"units": "1"}),
+            "n": ("sign", n, {"units": "1"}),
+            "n_expected": ("sign", np.mean(chance, axis=0), {"units": "1"}),
+            "p": ("sign", (1 + (np.array(chance) >= n).sum(0)) / (1 + n_permutations), {"units": "1"}),
+            "measured": ("sign", [_mean(own[s][kind == s]) for s in (-1, 1)], {"units": "1"}),
+            "confirmed": ("sign", [int((again[kind == s] == s).sum()) for s in (-1, 1)], {"units": "1"}),
+        },
+        coords={"condition": list(ROLES[1:]), "sign": list(KINDS)},
+        attrs={
+            "population": population, "driven": driven, "flat": flat, "rate": rate, "n_permutations": n_permutations, "seed": seed,
+            "n_cells": found.n_neurons, **{role: str(conditions[role]) for role in ROLES},
+        },
+    )  # fmt: skip
+
+
+def _contrasts(parts: list[np.ndarray]) -> np.ndarray:
+    """Over, under and match against the control, (3, neuron); 0 where nothing varies."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(np.stack([hedges_g(part, parts[0]) for part in parts[1:]]))
+
+
+def _by_size(contrast: np.ndarray, driven: float, flat: float) -> np.ndarray:
+    over, under, match = contrast
+    quiet = np.abs(match) < flat
+    return np.where(
+        quiet & (over > driven) & (under < flat), -1, np.where(quiet & (under > driven) & (over < flat), 1, 0)
+    )
+
+
+def _selected(parts: list[np.ndarray], driven: float, flat: float, rate: float) -> np.ndarray:
+    kind = _by_size(_contrasts(parts), driven, flat)
+    for sign, part in ((-1, parts[1]), (1, parts[2])):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p = np.nan_to_num(stats.ttest_ind(part, parts[0], axis=0, equal_var=False).pvalue, nan=1.0)
+        kind[(kind == sign) & (stats.false_discovery_control(p) > rate)] = 0
+    return kind
+
+
+def _numbers(kind: np.ndarray) -> np.ndarray:
+    return np.array([(kind == -1).sum(), (kind == 1).sum()])
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")

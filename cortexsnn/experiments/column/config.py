@@ -1,0 +1,269 @@
+"""Configuration of experiment=predictive_column: world, training, paradigms with the effects expected in them, simulations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from ...circuits.predictive_column import SIZES
+from ...train.frame_spikes import FrameCode
+from ...train.next_frame import FrameSettings
+from ...train.scan import World
+from ..config import ArmsConfig, Config, Positive, Share, _different
+
+MEAN_PIXEL = 0.3
+"""Of digits, about: where the bias of a read-out starts."""
+Milliseconds = Annotated[int, Field(ge=1)]
+VARIANTS = (
+    "untrained",
+    "shuffled",
+    "uncoupled",
+    "no short-term plasticity",
+    "command cut",
+    "no SOM",
+    "no VIP",
+    "no PV",
+    "no plateau",
+)
+"""Networks that an effect can be set against: other trainings, and lesions of the trained network."""
+
+
+class WorldConfig(Config):
+    """See :class:`cortexsnn.train.scan.World`."""
+
+    frames: Annotated[int, Field(ge=2)] = 6
+    window: Annotated[int, Field(ge=2, le=8)] = 4
+    turn: Share = 0.2
+    still: Share = 0.15
+    occluded: Share = 0.25
+
+
+class CodeConfig(Config):
+    """See :class:`cortexsnn.train.frame_spikes.FrameCode`."""
+
+    ms: Annotated[int, Field(ge=2)] = 50
+    copies: Positive = 2
+    most: Annotated[float, Field(gt=0, le=500)] = 200.0
+    least: Annotated[float, Field(ge=0)] = 2.0
+    commands: Annotated[int, Field(ge=2, multiple_of=2)] = 32
+    command_rate: Annotated[float, Field(gt=0, le=300)] = 30.0
+
+
+class FrameTrainingConfig(Config):
+    """See :class:`cortexsnn.train.next_frame.FrameSettings`; ranges of rates are class -> lowest, highest [Hz]."""
+
+    updates: Positive = 500
+    batch: Positive = 32
+    weight_rate: Annotated[float, Field(gt=0)] = 0.1
+    readout_rate: Annotated[float, Field(gt=0)] = 3e-3
+    plain_readout_rate: Annotated[float, Field(gt=0)] = 1e-2
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    truncate: Milliseconds = 100
+    surrogate: str = "fast_sigmoid(10)"
+    strength: Annotated[float, Field(ge=0)] = 0.01
+    ranges: dict[Literal["E", "PV", "SOM", "VIP"], tuple[float, float]]
+
+    @field_validator("ranges")
+    @classmethod
+    def _in_order(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in ranges.items():
+            if not 0 < low < high:
+                raise ValueError(f"{name}: expected two rates above 0, the lower first, got {low:g} and {high:g}")
+        return ranges
+
+
+class Effect(Config):
+    """What is expected: rate of ``cells`` in trials labelled ``first`` minus that in ``second``, or the mean apical potential.
+
+    sign : 1, -1, or 0 for little
+    against : a variant; then the effect is how much larger the difference is than in that network
+    size : what the reference states, as text
+    """
+
+    name: str
+    first: str
+    second: str
+    cells: str
+    compartment: Literal["soma", "apical"] = "soma"
+    sign: Literal[-1, 0, 1]
+    against: str | None = None
+    size: str = "not stated"
+    reference: str
+    rival: str
+
+    @field_validator("cells")
+    @classmethod
+    def _known(cls, cells: str) -> str:
+        if cells not in SIZES:
+            raise ValueError(f"expected a class of cells ({', '.join(SIZES)}), got {cells!r:.40}")
+        return cells
+
+    @field_validator("against")
+    @classmethod
+    def _variant(cls, against: str | None) -> str | None:
+        if against is not None and against not in VARIANTS:
+            raise ValueError(f"expected one of {', '.join(VARIANTS)}, got {against!r:.40}")
+        return against
+
+
+class ParadigmConfig(Config):
+    """Trials of every condition; effects."""
+
+    trials: Annotated[int, Field(ge=4)]
+    effects: list[Effect]
+    labels: frozenset[str] = frozenset()
+
+    @model_validator(mode="after")
+    def _labelled(self) -> ParadigmConfig:
+        for effect in self.effects:
+            for label in (effect.first, effect.second):
+                if label not in self.labels:
+                    raise ValueError(
+                        f"effects.{effect.name}: expected a condition ({', '.join(sorted(self.labels))}), got {label!r:.40}"
+                    )
+        return self
+
+
+class Oddball(ParadigmConfig):
+    """``before`` stimuli and one more, of which the response is taken; the same stimuli are last in every condition."""
+
+    before: Annotated[int, Field(ge=2)] = 6
+    others: Annotated[int, Field(ge=2)] = 8
+    on: Milliseconds = 250
+    off: Milliseconds = 250
+    labels: frozenset[str] = frozenset({"deviant", "standard", "control"})
+
+
+class Omission(ParadigmConfig):
+    before: Annotated[int, Field(ge=2)] = 6
+    on: Milliseconds = 250
+    off: Milliseconds = 250
+    labels: frozenset[str] = frozenset({"omitted", "irregular", "blank", "shown"})
+
+
+class Repetition(ParadigmConfig):
+    """A sequence of ``length`` frames ``repeats`` times; before the last of them, others in the control."""
+
+    length: Annotated[int, Field(ge=2)] = 4
+    repeats: Annotated[int, Field(ge=3)] = 8
+    on: Milliseconds = 250
+    labels: frozenset[str] = frozenset({"repeated", "control"})
+
+
+class Sequence(ParadigmConfig):
+    """A scan at the trained pace; the last frame fits it, or another one, or follows frames in any order."""
+
+    before: Annotated[int, Field(ge=2)] = 4
+    labels: frozenset[str] = frozenset({"expected", "violation", "random"})
+
+
+class CellCriteria(Config):
+    """Cells of prediction errors, fixed before: ``d`` to be driven, ``flat`` not to be, both in pooled standard deviations."""
+
+    control: str = "off"
+    over: str = "command only"
+    under: str = "frames only"
+    match: str = "match"
+    cells: list[str] = ["L23E", "L5E"]
+    driven: Annotated[float, Field(gt=0)] = 0.5
+    flat: Annotated[float, Field(gt=0)] = 0.2
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    permutations: Annotated[int, Field(ge=19)] = 200
+
+
+class Mismatch(ParadigmConfig):
+    """The window moves as commanded for ``before``; then, for ``halt``, it goes on or stops, with the command or without."""
+
+    before: Milliseconds = 300
+    halt: Milliseconds = 300
+    criteria: CellCriteria = CellCriteria()
+    labels: frozenset[str] = frozenset({"match", "halt", "replay", "command only", "frames only", "off"})
+
+
+class Surround(ParadigmConfig):
+    on: Milliseconds = 300
+    labels: frozenset[str] = frozenset({"centre", "same", "orthogonal", "annulus same", "annulus orthogonal", "blank"})
+
+
+class TopDown(ParadigmConfig):
+    """More command: of the channels of one way, or as much of any channels."""
+
+    on: Milliseconds = 300
+    gain: Annotated[float, Field(gt=1)] = 1.3
+    labels: frozenset[str] = frozenset({"plain", "featured", "anywhere"})
+
+
+class Paradigms(Config):
+    oddball: Oddball | None = None
+    omission: Omission | None = None
+    repetition: Repetition | None = None
+    sequence: Sequence | None = None
+    mismatch: Mismatch | None = None
+    surround: Surround | None = None
+    top_down: TopDown | None = None
+
+    def given(self) -> dict[str, ParadigmConfig]:
+        """Name -> what is configured."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: p for name, p in found.items() if p is not None}
+
+
+class Biophysics(Config):
+    """How the trained network is simulated: sequences of each, time steps, integrators, disturbances."""
+
+    sequences: Annotated[int, Field(ge=4)] = 64
+    dt: Annotated[list[str], Field(min_length=1)] = ["0.5 ms", "0.1 ms", "0.05 ms"]
+    methods: list[str] = []
+    weight_bits: list[Annotated[int, Field(ge=1, le=52)]] = []
+    weight_noise: list[Annotated[float, Field(ge=0)]] = []
+    drive_noise: list[Share] = []
+    delay_jitter: list[str] = []
+    fine: str = "0.1 ms"
+
+
+class LocalConfig(Config):
+    """The local alternative: seconds of frames it learns from."""
+
+    seconds: Annotated[float, Field(gt=0)] = 120.0
+
+
+class ColumnConfig(ArmsConfig):
+    """The predictive column, trained, shown paradigms, simulated as biophysics.
+
+    hierarchy : cells of each of two columns, trained beside
+    retrain : updates after a lesion
+    held_out : sequences
+    networks : folder in which trained networks are looked for and kept; of the run's own unless given
+    """
+
+    cells: Annotated[int, Field(ge=60, le=10_000)] = 200
+    world: WorldConfig = WorldConfig()
+    code: CodeConfig = CodeConfig()
+    training: FrameTrainingConfig
+    hierarchy: Annotated[int, Field(ge=60)] | None = None
+    retrain: Annotated[int, Field(ge=1)] = 100
+    held_out: Annotated[int, Field(ge=8)] = 400
+    variants: Annotated[list[Literal[VARIANTS]], AfterValidator(_different)] = list(VARIANTS)  # type: ignore[valid-type]
+    lesions: Annotated[list[Literal["PV", "SOM", "VIP", "plateau", "command"]], AfterValidator(_different)]
+    paradigms: Paradigms = Paradigms()
+    biophysics: Biophysics | None = Biophysics()
+    local: LocalConfig | None = None
+    engine: str = "brian2:cpp_standalone"
+    networks: str | None = None
+
+    @property
+    def frame_code(self) -> FrameCode:
+        return FrameCode(pixels=self.world.window**2, **self.code.model_dump())
+
+    def world_of(self, **more: bool) -> World:
+        return World(**self.world.model_dump(), **more)
+
+    def frame_settings(
+        self, updates: int | None = None, readout_rate: float | None = None, start: float | None = MEAN_PIXEL
+    ) -> FrameSettings:
+        t = self.training
+        return FrameSettings(
+            t.updates if updates is None else updates, t.batch, self.code.ms, t.weight_rate, readout_rate or t.readout_rate, t.clip, t.truncate,
+            start,
+        )  # fmt: skip

@@ -1,0 +1,71 @@
+"""Statistics of a trained column's activity that no loss saw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ...analysis import (
+    bursts,
+    ei_balance,
+    mean_correlation,
+    neuron_rates,
+    pairwise_correlation,
+    plateaus,
+    synaptic_current,
+)
+from ...spec import Circuit
+from .networks import cells, class_of
+
+BURST_MS, PLATEAU_MV, PLATEAU_MS, BIN_MS, LAG_MS = 16.0, -40.0, 10.0, 25.0, 20.0
+EXAMPLES = 8
+"""Cells whose currents are kept."""
+PYRAMIDAL = ("L23E", "L5E")
+
+
+def probes(circuit: Circuit, currents: bool = False) -> dict[str, Any]:
+    """What :func:`activity` reads."""
+    found: dict[str, Any] = {name: ["spikes"] for name in cells(circuit)}
+    for name in PYRAMIDAL:
+        if name in found:
+            found[name] = {"spikes": None, "Vd": None}
+            if currents:
+                found[name] |= {key: list(range(EXAMPLES)) for key in ("Vs", "g_As", "g_Gs")}
+    return found | {"prediction": [_output(circuit)]}
+
+
+def activity(circuit: Circuit, recording: xr.DataTree) -> dict[str, float]:
+    """Rates of classes [Hz], bursts, plateaus, correlations, balance; NaN where nothing is defined."""
+    found: dict[str, float] = {}
+    for name in cells(circuit):
+        rate = neuron_rates(recording, name).mean("trial")
+        found[f"rate {name}"] = float(rate.mean())
+        if class_of(name) == "E":
+            found[f"median over mean {name}"] = (
+                float(rate.median() / rate.mean()) if float(rate.mean()) else float("nan")
+            )
+            found[f"correlation {name}"] = mean_correlation(pairwise_correlation(recording, name, BIN_MS))
+    for name in (n for n in PYRAMIDAL if n in recording.children):
+        burst = bursts(recording, name, BURST_MS)
+        events, many = float(burst["event_rate"].mean()), float(burst["burst_rate"].mean())
+        found[f"bursts of events {name}"] = many / events if events else float("nan")
+        if "Vd" in recording[name].data_vars:
+            found[f"plateaus {name}"] = float(plateaus(recording, name, "Vd", PLATEAU_MV, PLATEAU_MS)["rate"].mean())
+        if "g_Gs" in recording[name].data_vars:
+            found |= {f"{key} {name}": value for key, value in _balance(recording, name).items()}
+    return found
+
+
+def _balance(recording: xr.DataTree, name: str) -> dict[str, float]:
+    currents = (synaptic_current(recording, name, g, e, voltage="Vs") for g, e in (("g_As", 0.0), ("g_Gs", -75.0)))
+    balance = ei_balance(*currents, dt_ms=float(recording.attrs["dt_ms"]), max_lag_ms=LAG_MS)
+    return {
+        "inhibition over excitation": float(balance["ratio"].median()),
+        "E/I correlation": float(np.nanmean(balance["correlation"])),
+    }
+
+
+def _output(circuit: Circuit) -> str:
+    return "y" if circuit.name == "predictive_column" else "logit"

@@ -1,0 +1,165 @@
+"""Train the networks of the experiment, keep each as a circuit file, and score it on held-out digits in the engine of simulations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...bridge import from_torch, to_torch
+from ...errors import InputError
+from ...library import load
+from ...report import write_json
+from ...run import simulate
+from ...spec import Circuit
+from ...specfile import save
+from ...train.data import Digits, digits
+from ...train.next_frame import Batch, FrameSettings, fit_frames
+from ...train.penalties import Penalty, ranges
+from ...train.scan import Scans, World
+from ..arms import Run
+from .config import ColumnConfig
+from .lesions import lesioned
+from .networks import APICAL, FEEDBACK, NONE, PLAIN, SOMA, cells, class_of, column, plain, rows
+from .score import autoregressive, copied, errors_by_kind, mean_frame, predicted_frames
+from .statistics import activity, probes
+
+SHUFFLED, UNCOUPLED, UNTRAINED, RETRAINED = "shuffled", "uncoupled", "untrained", "retrained"
+HIERARCHIES = {"hierarchy": FEEDBACK, "hierarchy, no apical feedback": NONE}
+"""Arms of two columns -> the arm of one whose connections they have."""
+ARMS = (FEEDBACK, SOMA, NONE, SHUFFLED, UNCOUPLED)
+"""Columns trained from the start; the others need one of these."""
+INTACT = "nothing"
+WITHIN = 0.05
+"""The plain network's rate is held this close to the rate that gives the column's spikes."""
+PLAIN_STRENGTH = 0.1
+BASELINE_SEQUENCES = 6000
+
+
+class Task(NamedTuple):
+    """One network; ``rate`` [Hz] of all cells together is for the plain network, ``lesion`` for a retrained one."""
+
+    config: ColumnConfig
+    folder: Path
+    arm: str
+    seed: int
+    lesion: str = ""
+    rate: float = 0.0
+    parameters: int = 0
+
+
+def network_file(folder: Path, arm: str, seed: int) -> Path:
+    """Where a trained network is kept."""
+    return folder / f"{arm.replace(' ', '_').replace(',', '')}-{seed}.yaml"
+
+
+def train(task: Task) -> Run:
+    """Train, keep, score; or what was kept of the same training before.
+
+    Raises
+    ------
+    InputError
+        What was kept is of another configuration.
+    """
+    place = network_file(task.folder, task.arm, task.seed)
+    record, identity = place.with_suffix(".json"), json.loads(json.dumps(identity_of(task)))
+    if record.exists():
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        if kept["identity"] != identity:
+            raise InputError(
+                f"networks: '{record}' is of another world, code or training; choose another folder, or none"
+            )
+        return Run(task.arm, task.lesion, task.seed, kept["measured"])
+    measured = _trained(task, place)
+    write_json(record, {"identity": identity, "measured": measured})
+    return Run(task.arm, task.lesion, task.seed, measured)
+
+
+def identity_of(task: Task) -> dict[str, Any]:
+    """What a training depends on, as data."""
+    kept = ("cells", "hierarchy", "world", "code", "training", "retrain", "held_out", "engine")
+    return {name: value for name, value in task.config.model_dump(mode="json").items() if name in kept}
+
+
+def _trained(task: Task, place: Path) -> dict[str, Any]:
+    config, data = task.config, digits(task.seed)
+    circuit, settings = _start(task)
+    world = config.world_of(coupled=task.arm != UNCOUPLED, ordered=task.arm != SHUFFLED)
+    network = to_torch(circuit, seed=task.seed, surrogate=config.training.surrogate)
+    errors = fit_frames(network, _batches(task, circuit, world, data, settings), settings, _penalty(task, circuit))
+    trained = from_torch(circuit, network)
+    save(trained, place)
+    learned = sum(p.numel() for p in network.parameters())
+    return {**scored(config, trained, task.seed), "loss": errors, "parameters": learned}
+
+
+def start(config: ColumnConfig, arm: str) -> Circuit:
+    """The column of an arm before training, or the two columns of a hierarchy."""
+    if arm in HIERARCHIES and config.hierarchy:
+        return column(HIERARCHIES[arm], config.hierarchy, config.frame_code, columns=2)
+    return column(arm if arm in APICAL else FEEDBACK, config.cells, config.frame_code)
+
+
+def _start(task: Task) -> tuple[Circuit, FrameSettings]:
+    config = task.config
+    if task.arm == PLAIN:
+        return plain(task.parameters, config.frame_code), config.frame_settings(
+            readout_rate=config.training.plain_readout_rate
+        )
+    if task.arm.startswith(RETRAINED):
+        whole = load(network_file(task.folder, FEEDBACK, task.seed))
+        return whole if task.lesion == INTACT else lesioned(whole, task.lesion), config.frame_settings(
+            updates=config.retrain, start=None
+        )
+    return start(config, task.arm), config.frame_settings()
+
+
+def _batches(task: Task, circuit: Circuit, world: World, data: Digits, settings: FrameSettings) -> Callable[[], Batch]:
+    random = np.random.default_rng([task.seed, len(task.lesion)])
+
+    def draw() -> Batch:
+        scans = world.scans(data.train, settings.batch, random)
+        return rows(circuit, task.config.frame_code, scans, random), scans.targets
+
+    return draw
+
+
+def _penalty(task: Task, circuit: Circuit) -> Penalty:
+    t = task.config.training
+    if task.arm == PLAIN:
+        rate = task.rate / circuit.populations["cells"].n
+        return ranges({"cells": ((1 - WITHIN) * rate, (1 + WITHIN) * rate)}, 1.0, PLAIN_STRENGTH)
+    wanted = {name: t.ranges[class_of(name)] for name in cells(circuit) if class_of(name) in t.ranges}
+    return ranges(wanted, 1.0, t.strength)
+
+
+def held_out(config: ColumnConfig, seed: int, n: int | None = None) -> Scans:
+    """The same sequences over held-out digits for every network of a seed."""
+    return config.world_of().scans(digits(seed).test, n or config.held_out, np.random.default_rng([seed, 101]))
+
+
+def scored(config: ColumnConfig, circuit: Circuit, seed: int) -> dict[str, float]:
+    """Errors by kind of frame, spikes and activity on held-out sequences."""
+    scans = held_out(config, seed)
+    inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 102]))
+    wanted = probes(circuit)
+    recording = simulate(circuit, inputs, engine=config.engine, seed=seed, probes=wanted)
+    found = activity(circuit, recording)
+    spikes = sum(found[f"rate {name}"] * circuit.populations[name].n for name in cells(circuit))
+    return {**errors_by_kind(predicted_frames(recording, config.code.ms), scans), **found, "spikes": spikes}
+
+
+def baselines(config: ColumnConfig, seed: int) -> dict[str, dict[str, float]]:
+    """Errors by kind of predictors that are no networks, fitted on training digits."""
+    train = config.world_of().scans(digits(seed).train, BASELINE_SEQUENCES, np.random.default_rng([seed, 103]))
+    test = held_out(config, seed)
+    found = {
+        "mean frame": mean_frame(train, test),
+        "copy of the last frame": copied(test),
+        "linear autoregression": autoregressive(train, test),
+        "autoregression with products": autoregressive(train, test, products=True),
+    }
+    return {name: errors_by_kind(frames, test) for name, frames in found.items()}
