@@ -135,9 +135,14 @@ def _selected(parts: list[np.ndarray], driven: float, flat: float, rate: float) 
     kind = _by_size(_contrasts(parts), driven, flat)
     for sign, part in ((-1, parts[1]), (1, parts[2])):
         with np.errstate(invalid="ignore", divide="ignore"):
-            p = np.nan_to_num(stats.ttest_ind(part, parts[0], axis=0, equal_var=False).pvalue, nan=1.0)
+            test = stats.ttest_ind_from_stats(*_moments(part), *_moments(parts[0]), equal_var=False)
+        p = np.nan_to_num(test.pvalue, nan=1.0)
         kind[(kind == sign) & (stats.false_discovery_control(p) > rate)] = 0
     return kind
+
+
+def _moments(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    return part.mean(0), part.std(0, ddof=1), len(part)
 
 
 def _numbers(kind: np.ndarray) -> np.ndarray:

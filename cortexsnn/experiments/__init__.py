@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "rate_gradient": ".rate_gradient",
     "early_decisions": ".early_decisions",
     "sleep": ".sleep",
+    "predictive_column": ".column.experiment",
     "fi_curves": ".fi_curves",
     "fidelity": ".fidelity",
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..analysis.paired import Difference, estimate, paired_difference
 from ..recording import versions
-from ..report import Fact, Provenance, ReportContent, Table, write_json, write_report, write_text
+from ..report import Fact, Provenance, ReportContent, Table, VerificationRow, write_json, write_report, write_text
 from .config import ArmsConfig
 from .pool import map_tasks
 
@@ -112,16 +112,17 @@ class Results:
 
     def write(
         self, folder: Path, title: str, table: Table, figures: Sequence[tuple[str, Figure]], findings: Sequence[str],
-        more: Mapping[str, Any],
+        more: Mapping[str, Any], tables: Sequence[Table] = (), verification: Sequence[VerificationRow] = (),
     ) -> str:  # fmt: skip
-        """``results.json``, ``report.html`` and every figure as PNG; returns the table as text."""
+        """``results.json``, ``report.html`` and every figure as PNG; returns the table as text. Further tables and a proof stand below it."""
         from ..analysis.figures_style import to_png
 
         command = self.config.command
-        config = self.config.model_dump()
+        config = self.config.model_dump(mode="json")
         summary = {
             "experiment": self.name, "command": command, "versions": versions(), "wall_seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "workers": self.config.workers,
             "table": {"columns": list(table.columns), "rows": [list(r) for r in table.rows]}, "findings": list(findings), **more,
+            **({"tables": [{"caption": t.caption, "columns": list(t.columns), "rows": [list(r) for r in t.rows]} for t in tables]} if tables else {}),
             "runs": [{"setting": r.setting, "arm": r.arm, "seed": r.seed, **r.measured} for r in self.runs], "config": config,
         }  # fmt: skip
         write_json(folder / "results.json", summary)
@@ -132,13 +133,15 @@ class Results:
             f"{self.cpu_seconds / 60:.0f} minutes of CPU time, {spent} in {self.config.workers} processes of one thread"
         )
         facts = f"{self.trainings} trainings, {len(self.config.seeds)} seeds per arm, {budget}."
-        write_text(folder / "results.md", as_markdown(title, command, facts, table, findings, len(figures)))
+        write_text(folder / "results.md", as_markdown(title, command, facts, table, findings, len(figures), tables))
         write_report(
             folder / "report.html",
             ReportContent(
                 title=title,
                 facts=[Fact("Trainings", str(self.trainings)), Fact("Seeds", str(len(self.config.seeds))), Fact("CPU time", f"{self.cpu_seconds / 60:.0f} min", f"{spent} in {self.config.workers} processes")],
                 results=replace(table, findings=tuple(findings)),
+                tables=tables,
+                verification=verification,
                 figures=list(figures),
                 provenance=Provenance(
                     command=command, versions=versions(), seeds={"training": list(self.config.seeds)}, config=json.dumps(config, indent=2)
@@ -159,20 +162,30 @@ def _cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def as_markdown(title: str, command: str, facts: str, table: Table, findings: Sequence[str], n_figures: int) -> str:
-    """The page of an experiment: what ran, the table, what it says, its figures (``figure-1.png`` … beside it)."""
+def as_markdown(
+    title: str,
+    command: str,
+    facts: str,
+    table: Table,
+    findings: Sequence[str],
+    n_figures: int,
+    tables: Sequence[Table] = (),
+) -> str:
+    """The page of an experiment: what ran, the tables, what they say, its figures (``figure-1.png`` … beside it)."""
     head = [
         f"# {title}",
         "",
         f"`{command}`: {facts} All numbers, per seed: `results.json` beside this page.",
-        "",
-        table.caption,
-        "",
     ]
-    rows = [f"| {' | '.join(r)} |" for r in (table.columns, ["---"] * len(table.columns), *table.rows)]
-    said = ["", "What came out:", "", *(f"- {f}" for f in findings)] if findings else []
+    shown = [line for t in (replace(table, findings=tuple(findings)), *tables) for line in _table_lines(t)]
     figures = [line for k in range(1, n_figures + 1) for line in ("", f"![Figure {k}](figure-{k}.png)")]
-    return "\n".join([*head, *rows, *said, *figures]) + "\n"
+    return "\n".join([*head, *shown, *figures]) + "\n"
+
+
+def _table_lines(table: Table) -> list[str]:
+    rows = [f"| {' | '.join(r)} |" for r in (table.columns, ["---"] * len(table.columns), *table.rows)]
+    said = ["", "What came out:", "", *(f"- {f}" for f in table.findings)] if table.findings else []
+    return ["", table.caption, "", *rows, *said]
 
 
 def as_text(table: Table) -> list[str]:

@@ -236,7 +236,7 @@ class ReportContent:
 
     `verdict` is derived from `verification` and `dale` where absent. `notes` adds a sentence to the caption
     of a section's table, for instance ``{"verification": "10 trials, seed 0."}``; keys as in `SECTIONS`.
-    `figures` may be plain pairs (caption, figure).
+    `figures` may be plain pairs (caption, figure). `tables` stand below `results`, each with what it says.
     """
 
     title: str
@@ -245,6 +245,7 @@ class ReportContent:
     facts: Sequence[Fact] = ()
     circuit: CircuitFacts | None = None
     results: Table | None = None
+    tables: Sequence[Table] = ()
     accuracy: Sequence[AccuracyRow] = ()
     verification: Sequence[VerificationRow] = ()
     fidelity: Sequence[FidelityRow] = ()

@@ -77,7 +77,7 @@ def _still(frames: np.ndarray) -> np.ndarray:
 
 def oddball(config: Oddball, stage: Stage) -> Trials:
     """Trains of ``before`` stimuli and a last one, of two stimuli that change roles."""
-    on, off = stage.slots("oddball.on", config.on), stage.slots("oddball.off", config.off)
+    on, off = stage.slots("oddball.shown", config.shown), stage.slots("oddball.pause", config.pause)
     pair, others = stage.patches(2), stage.patches(config.others)
     trains, labels = [], []
     for k in range(2):
@@ -97,7 +97,7 @@ def oddball(config: Oddball, stage: Stage) -> Trials:
 
 def omission(config: Omission, stage: Stage) -> Trials:
     """A train whose next stimulus does not come, also after a train at random times; it comes; nothing at all."""
-    on, off = stage.slots("omission.on", config.on), stage.slots("omission.off", config.off)
+    on, off = stage.slots("omission.shown", config.shown), stage.slots("omission.pause", config.pause)
     patch, n = stage.patches(1)[0], config.trials
     regular = _train(stage, np.broadcast_to(patch, (n, config.before + 1, stage.pixels)), on, off)
     start = LEAD + config.before * (on + off)
@@ -121,7 +121,7 @@ def _gaps(n: int, mean: int, random: np.random.Generator) -> np.ndarray:
 
 def repetition(config: Repetition, stage: Stage) -> Trials:
     """A sequence of frames again and again; in the control other sequences, and this one at last."""
-    on, n = stage.slots("repetition.on", config.on), config.trials
+    on, n = stage.slots("repetition.shown", config.shown), config.trials
     own = stage.patches(config.length)
     repeated = np.broadcast_to(np.tile(own, (config.repeats, 1)), (n, config.repeats * config.length, stage.pixels))
     control = stage.patches(n * (config.repeats - 1) * config.length).reshape(n, -1, stage.pixels)
@@ -171,7 +171,7 @@ def mismatch(config: Mismatch, stage: Stage) -> Trials:
 
 def surround(config: Surround, stage: Stage) -> Trials:
     """Gratings of two orientations in the middle half of the window, and around it."""
-    on, side = stage.slots("surround.on", config.on), stage.world.window
+    on, side = stage.slots("surround.shown", config.shown), stage.world.window
     stripes = np.tile((np.arange(side) % 2).astype(float), (side, 1))
     gratings = (stripes, stripes.T)
     inside = np.zeros((side, side), dtype=bool)
@@ -194,7 +194,7 @@ def surround(config: Surround, stage: Stage) -> Trials:
 
 def top_down(config: TopDown, stage: Stage) -> Trials:
     """A window that moves to the right, with more of its command, or as much more of any channels."""
-    on, n = stage.slots("top_down.on", config.on), config.trials
+    on, n = stage.slots("top_down.shown", config.shown), config.trials
     world = stage.world._replace(frames=on, still=0.0, turn=0.0)
     scans = world.scans(stage.digits, n, stage.random)
     as_shown = (scans.moves[0] == RIGHT)[None, :, None]

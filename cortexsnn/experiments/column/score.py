@@ -12,10 +12,13 @@ KINDS = ("all", "visible", "occluded", "moving", "occluded, moving")
 
 
 def errors_by_kind(found: np.ndarray, scans: Scans) -> dict[str, float]:
-    """Mean squared errors of predictions (frame, sample, pixel)."""
+    """Mean squared errors of predictions (frame, sample, pixel); NaN for a kind of which there is none."""
     error, moves = ((found - scans.targets) ** 2).mean(-1), scans.moves != 0
     chosen = (np.ones_like(moves), ~scans.hidden, scans.hidden, moves, moves & scans.hidden)
-    return {kind: float(error[where].mean()) for kind, where in zip(KINDS, chosen, strict=True)}
+    return {
+        kind: float(error[where].mean()) if where.any() else float("nan")
+        for kind, where in zip(KINDS, chosen, strict=True)
+    }
 
 
 def predicted_frames(recording: xr.DataTree, ms: int) -> np.ndarray:

@@ -32,6 +32,7 @@ HIERARCHIES = {"hierarchy": FEEDBACK, "hierarchy, no apical feedback": NONE}
 """Arms of two columns -> the arm of one whose connections they have."""
 ARMS = (FEEDBACK, SOMA, NONE, SHUFFLED, UNCOUPLED)
 """Columns trained from the start; the others need one of these."""
+PREDICTION = "next frame"
 INTACT = "nothing"
 WITHIN = 0.05
 """The plain network's rate is held this close to the rate that gives the column's spikes."""
@@ -72,10 +73,10 @@ def train(task: Task) -> Run:
             raise InputError(
                 f"networks: '{record}' is of another world, code or training; choose another folder, or none"
             )
-        return Run(task.arm, task.lesion, task.seed, kept["measured"])
+        return Run(PREDICTION, task.arm, task.seed, kept["measured"])
     measured = _trained(task, place)
     write_json(record, {"identity": identity, "measured": measured})
-    return Run(task.arm, task.lesion, task.seed, measured)
+    return Run(PREDICTION, task.arm, task.seed, measured)
 
 
 def identity_of(task: Task) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""The trained network as a biophysical simulation: other time steps, integrators and numbers, jumps held or with their charge, and lesions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy.special import exprel
+
+from ...errors import InputError
+from ...library import load
+from ...lower import lower
+from ...realise import realise
+from ...recording import build
+from ...refine import refine
+from ...run import execute, prepare, split_engine
+from ...spec import Circuit, to_plain
+from ...units import TIME, expect
+from ...validate import validate
+from ..arms import Run
+from ..fidelity import SWEEPS
+from .config import Biophysics, ColumnConfig
+from .lesions import lesioned
+from .networks import FEEDBACK, rows
+from .score import errors_by_kind, predicted_frames
+from .statistics import activity, probes
+from .training import held_out, network_file
+
+BIOPHYSICS, REFERENCE = "biophysics", "as trained"
+HELD = "dt, jumps held"
+"""Sweep over time steps of the network whose jumps do not conserve charge; at 1 ms it is the same network."""
+
+
+class Simulation(NamedTuple):
+    """One network under one setting, lesioned or not; at its own step and without a disturbance it runs in torch, where it was trained."""
+
+    config: ColumnConfig
+    folder: Path
+    seed: int
+    sweep: str = ""
+    value: Any = None
+    lesion: str = ""
+
+    @property
+    def engine(self) -> str:
+        return self.config.engine if self.sweep else "torch"
+
+    @property
+    def name(self) -> str:
+        setting = f"{self.sweep} {self.value}" if self.sweep else REFERENCE
+        return f"{setting}, without {self.lesion}" if self.lesion else setting
+
+
+def simulate(simulation: Simulation) -> Run:
+    """Held-out sequences: errors by kind of frame, activity, plateaus and bursts."""
+    config, seed = simulation.config, simulation.seed
+    circuit = load(network_file(simulation.folder, FEEDBACK, seed))
+    scans = held_out(config, seed, biophysics_of(config).sequences)
+    inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 106]))
+    if simulation.lesion:
+        circuit = lesioned(circuit, simulation.lesion)
+    if simulation.sweep == HELD:
+        circuit = held(circuit)
+    recording = recorded(circuit, inputs, simulation)
+    ms = round(config.code.ms / float(recording.attrs["dt_ms"]))
+    measured = {**errors_by_kind(predicted_frames(recording, ms), scans), **activity(circuit, recording)}
+    return Run(BIOPHYSICS, simulation.name, seed, {**measured, "trainings": 0})
+
+
+def biophysics_of(config: ColumnConfig) -> Biophysics:
+    """What is configured; there is no simulation without it."""
+    if config.biophysics is None:
+        raise InputError("biophysics: expected settings of simulations, got null")
+    return config.biophysics
+
+
+def simulations(config: ColumnConfig, folder: Path) -> list[Simulation]:
+    """Every setting and, at the trained step in torch and at a fine one in Brian2, every lesion."""
+    b = config.biophysics
+    if b is None:
+        return []
+    settings = [("", None), *(("dt", dt) for dt in b.dt), *((HELD, dt) for dt in b.dt)]
+    settings += [(sweep, value) for sweep in SWEEPS if sweep != "dt" for value in getattr(b, sweep)]
+    lesions = [(sweep, value, lesion) for sweep, value in (("", None), ("dt", b.fine)) for lesion in config.lesions]
+    lesions += [("dt", b.fine, "")] * (b.fine not in b.dt)
+    return [
+        Simulation(config, folder, seed, sweep, value, lesion)
+        for sweep, value, lesion in [*((*s, "") for s in settings), *lesions]
+        for seed in config.seeds
+    ]
+
+
+def recorded(circuit: Circuit, inputs: dict[str, np.ndarray], simulation: Simulation) -> xr.DataTree:
+    """A run of the job, disturbed or refined as its sweep says."""
+    sweep = SWEEPS.get(simulation.sweep)
+    if sweep is not None:
+        circuit = sweep.circuit(circuit, simulation.value)
+    realisation = realise(circuit, simulation.seed)
+    job = prepare(circuit, lower(circuit), realisation, inputs, probes=probes(circuit))
+    if sweep is not None:
+        job = sweep.job(job, simulation.value, simulation.seed)
+    if simulation.sweep in ("dt", HELD):
+        job = refine(circuit, job, realisation, simulation.value)
+    elif simulation.sweep == "methods":  # at the trained step an integrator is told from its step by nothing
+        job = refine(circuit, job, realisation, biophysics_of(simulation.config).fine)
+    return build(
+        job, execute(job, *split_engine(simulation.engine)), {"circuit": circuit.name, "seed": simulation.seed}, {}
+    )
+
+
+def held(circuit: Circuit) -> Circuit:
+    """The same network with jumps that are held over a step, as they are without charge conservation: equal at its own step, and only there.
+
+    Each jump keeps the size that conservation gives it at the own step, ``(tau/dt)(1 - exp(-dt/tau))`` of the weight.
+    """
+    plain: dict[str, Any] = to_plain(circuit)
+    dt = expect(circuit.dt, TIME)
+    shares: dict[str, dict[str, float]] = {}
+    for name, neuron in plain["neurons"].items():
+        conserved = [port for port, fields in neuron.get("ports", {}).items() if fields.pop("charge", None)]
+        taus = dict(re.findall(r"d(\w+)/dt = -\1/(\w+)", neuron.get("equations", "")))
+        share = {state: float(exprel(-dt / expect(neuron["parameters"][tau], TIME))) for state, tau in taus.items()}
+        shares[name] = {port: share[port] for port in conserved}
+        own = {tau: share[state] for state, tau in taus.items()}
+        if conserved:
+            neuron["reset"] = re.sub(r"exprel\(-dt/(\w+)\)", lambda m, own=own: repr(own[m[1]]), neuron["reset"])
+    for projection in plain["projections"].values():
+        onto = shares[plain["populations"][projection["post"]]["neuron"]]
+        ports = projection.pop("deliver", None) or {projection.pop("port"): "1"}
+        projection["deliver"] = {
+            port: f"{onto[port]!r}*({factor})" if port in onto else factor for port, factor in ports.items()
+        }
+    return validate(Circuit(**plain))

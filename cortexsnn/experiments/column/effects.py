@@ -1,0 +1,97 @@
+"""The paradigms shown to a trained network and to those it is set against; every expected effect measured in all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...analysis.prediction_errors import KINDS, ROLES, prediction_error_cells
+from ...analysis.rates import neuron_rates, psth
+from ...library import load
+from ...spec import Circuit
+from ...train.data import digits
+from ..arms import Run
+from .config import CellCriteria, ColumnConfig, Mismatch
+from .lesions import lesioned
+from .networks import FEEDBACK
+from .paradigms import Stage, trials_of
+from .present import Shown, difference, show
+from .training import SHUFFLED, UNCOUPLED, UNTRAINED, network_file, start
+
+PARADIGMS, TRAINED = "paradigms", "trained"
+LESIONS = {
+    "no short-term plasticity": "short-term plasticity", "command cut": "command", "no SOM": "SOM", "no VIP": "VIP", "no PV": "PV",
+    "no plateau": "plateau",
+}  # fmt: skip
+"""Variant -> the lesion of the trained network that makes it."""
+COURSES = ("L23E", "L23SOM", "L23VIP", "L5E")
+"""Classes whose rates over time are kept."""
+
+
+class Variant(NamedTuple):
+    """A network to show paradigms to."""
+
+    config: ColumnConfig
+    folder: Path
+    name: str
+    seed: int
+
+
+def circuit_of(variant: Variant) -> Circuit:
+    """The trained network, another training, a lesion of it, or the column before training."""
+    if variant.name == UNTRAINED:
+        return start(variant.config, FEEDBACK)
+    arm = variant.name if variant.name in (SHUFFLED, UNCOUPLED) else FEEDBACK
+    circuit = load(network_file(variant.folder, arm, variant.seed))
+    return lesioned(circuit, LESIONS[variant.name]) if variant.name in LESIONS else circuit
+
+
+def examine(variant: Variant) -> Run:
+    """Every paradigm: effects, rates over time by condition, cells of prediction errors."""
+    config, circuit = variant.config, circuit_of(variant)
+    measured: dict[str, Any] = {"effects": {}, "courses": {}, "cells": {}, "repeats": {}}
+    for name, paradigm in config.paradigms.given().items():
+        random = np.random.default_rng([variant.seed, 105])
+        stage = Stage(config.world_of(), config.frame_code, digits(variant.seed).test, random)
+        shown = show(circuit, config.frame_code, trials_of(name, paradigm, stage), config.engine, variant.seed)
+        for effect in paradigm.effects:
+            measured["effects"][f"{name}: {effect.name}"] = difference(shown, effect)
+        measured["courses"][name] = courses(shown, config.code.ms / 2)
+        if isinstance(paradigm, Mismatch):
+            measured["cells"] = {
+                c: error_cells(shown, paradigm.criteria, c, variant.seed) for c in paradigm.criteria.cells
+            }
+        if shown.repeats:
+            measured["repeats"] = over_repeats(shown)
+    return Run(PARADIGMS, variant.name, variant.seed, {**measured, "trainings": 0})
+
+
+def courses(shown: Shown, bin_ms: float) -> dict[str, Any]:
+    """Mean rate over time [Hz], by class and condition, and the window of the response [ms]."""
+    found: dict[str, Any] = {"window": [shown.start_ms, shown.stop_ms], "bin_ms": bin_ms, "rates": {}}
+    for name in COURSES:
+        by_trial = psth(shown.recording, name, bin_ms, per="trial").values
+        labels = list(dict.fromkeys(shown.labels.tolist()))
+        found["rates"][name] = {label: by_trial[shown.labels == label].mean(0).round(4).tolist() for label in labels}
+    return found
+
+
+def error_cells(shown: Shown, criteria: CellCriteria, population: str, seed: int) -> dict[str, Any]:
+    """Numbers of cells of each kind, by chance, and their contrasts on the measuring half."""
+    found = prediction_error_cells(
+        shown.recording, population, shown.labels, {role: getattr(criteria, role) for role in ROLES}, driven=criteria.driven,
+        flat=criteria.flat, rate=criteria.rate, n_permutations=criteria.permutations, seed=seed, start_ms=shown.start_ms, stop_ms=shown.stop_ms,
+    )  # fmt: skip
+    names = ("n", "n_expected", "p", "measured", "confirmed")
+    by_kind = {kind: {name: float(found[name].sel(sign=kind)) for name in names} for kind in KINDS}
+    return {**by_kind, "n_cells": found.attrs["n_cells"]}
+
+
+def over_repeats(shown: Shown) -> dict[str, list[float]]:
+    """Mean rate of L23E at every repeat [Hz], by condition."""
+    rates = [
+        neuron_rates(shown.recording, "L23E", start_ms=a, stop_ms=b).mean("neuron").values for a, b in shown.repeats
+    ]
+    return {str(label): [float(r[shown.labels == label].mean()) for r in rates] for label in np.unique(shown.labels)}

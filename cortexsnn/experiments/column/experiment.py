@@ -1,0 +1,196 @@
+"""experiment=predictive_column, whole: trainings, paradigms, simulations, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...library import load
+from ...report import VerificationRow
+from ...run import simulate
+from .. import NotProven
+from ..arms import Results
+from ..config import checked
+from ..rows import pairs, verification_rows
+from . import biophysics
+from .biophysics import REFERENCE, simulations
+from .config import ColumnConfig
+from .effects import PARADIGMS, TRAINED, Variant, examine
+from .networks import FEEDBACK, NONE, PLAIN, rows
+from .proof import prove
+from .score import KINDS, predicted_frames
+from .tables import (
+    COMPARED,
+    NAMED,
+    cells_table,
+    effects_table,
+    fidelity_table,
+    gap,
+    lesion_effect,
+    lesion_table,
+    prediction_table,
+    settings_table,
+    statistics_table,
+)  # fmt: skip
+from .training import ARMS, HIERARCHIES, INTACT, PREDICTION, RETRAINED, Task, baselines, held_out, network_file, train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "A column that predicts its input"
+BESIDE = ("untrained", "shuffled", "no short-term plasticity", "command cut")
+"""Variants in which every effect is shown."""
+
+
+def run(values: Mapping[str, Any], folder: Path) -> str:
+    """Run the experiment into ``folder`` and return its first table."""
+    config = checked(ColumnConfig, values)
+    place = Path(config.networks) if config.networks else folder / "networks"
+    place.mkdir(parents=True, exist_ok=True)
+    results = Results("predictive_column", config)
+    arms = _train(results, config, place)
+    results.collect(
+        examine, [Variant(config, place, v, seed) for v in (TRAINED, *config.variants) for seed in config.seeds]
+    )
+    if config.biophysics:
+        results.collect(biophysics.simulate, simulations(config, place))
+    others = _others(config)
+    tables = [statistics_table(results, _measures(results))]
+    if config.biophysics:
+        tables.append(lesion_table(results, config.lesions))
+    beside = [v for v in BESIDE if v in config.variants]
+    tables += [effects_table(results, config, beside), cells_table(results, config, [TRAINED, *config.variants])]
+    if config.biophysics:
+        tables += [settings_table(results), fidelity_table(results, config.lesions, config.biophysics.fine)]
+    found, agree = _findings(results, config), True
+    more: dict[str, Any] = {"others": others}
+    proven: list[VerificationRow] = []
+    if config.proof:
+        proof = prove(config, config.proof, place)
+        found.append(
+            f"The first trained network in {len(config.proof.engines)} engines: {proof.met}, {proof.n_spikes} spikes compared."
+        )
+        proven, agree = verification_rows(proof), proof.agree
+        more["proof"] = {"agree": agree, "class": proof.met, "spikes_compared": proof.n_spikes, "pairs": pairs(proof)}
+    first = prediction_table(results, arms, others)
+    summary = results.write(folder, TITLE, first, _figures(results, config, place, arms), found, more, tables, proven)
+    return summary if agree else NotProven(summary)
+
+
+def _train(results: Results, config: ColumnConfig, place: Path) -> list[str]:
+    """All trainings; the arms that stand in the first table."""
+    arms = [*ARMS, *(HIERARCHIES if config.hierarchy else ())]
+    results.collect(train, [Task(config, place, arm, seed) for seed in config.seeds for arm in arms])
+    spikes, learned = (
+        dict(zip(config.seeds, results.values(PREDICTION, FEEDBACK, what), strict=True))
+        for what in ("spikes", "parameters")
+    )
+    tasks = [
+        Task(config, place, PLAIN, seed, rate=spikes[seed], parameters=round(learned[seed])) for seed in config.seeds
+    ]
+    tasks += [
+        Task(config, place, f"{RETRAINED} {lesion}", seed, lesion)
+        for lesion in (INTACT, *config.lesions)
+        for seed in config.seeds
+    ]
+    results.collect(train, tasks)
+    return [*arms[:3], PLAIN, *arms[3:]]
+
+
+def _others(config: ColumnConfig) -> dict[str, dict[str, list[float]]]:
+    """Errors of predictors that are no networks: name -> kind of frame -> one number per seed."""
+    found = [baselines(config, seed) for seed in config.seeds]
+    return {name: {kind: [f[name][kind] for f in found] for kind in KINDS} for name in found[0]}
+
+
+def _measures(results: Results) -> list[str]:
+    first = next(r.measured for r in results.runs if r.arm == FEEDBACK)
+    return [name for name in first if isinstance(first[name], float) and name not in (*KINDS, "spikes", "cpu_seconds")]
+
+
+def _findings(results: Results, config: ColumnConfig) -> list[str]:
+    def compared(kind: str, arm: str, base: str = FEEDBACK) -> str:
+        return gap(results.values(PREDICTION, arm, kind), results.values(PREDICTION, base, kind))
+
+    found = [
+        f"Primary outcome, the gain of apical feedback on occluded frames: without it the error changes by {compared('occluded', NONE)}; on all frames by "
+        f"{compared('all', NONE)}.",
+    ]
+    if config.hierarchy:
+        whole, cut = HIERARCHIES
+        found.append(
+            f"In a hierarchy: {compared('occluded', cut, whole)} on occluded frames, {compared('all', cut, whole)} on all."
+        )
+    return found
+
+
+def _figures(results: Results, config: ColumnConfig, place: Path, arms: list[str]) -> list[tuple[str, Figure]]:
+    from ...analysis.figures_arms import arms_beside, arms_over
+    from ...analysis.figures_paradigms import courses, predicted_images, same_effect
+
+    groups = {
+        kind: {arm: results.values(PREDICTION, arm, kind) for arm in arms} for kind in ("all", "occluded", "moving")
+    }
+    figures = [
+        (
+            "Error of the next frame, by kind of frame; a dot per seed.",
+            arms_beside(groups, ylabel="Mean squared error", percent=False),
+        )
+    ]
+    figures.append(
+        (
+            "Two held-out sequences: shown (crossed where nothing was), the next frame, its prediction.",
+            predicted_images(*_example(config, place)),
+        )
+    )
+    for name in config.paradigms.given():
+        runs = [r.measured["courses"][name] for r in results.runs if (r.setting, r.arm) == (PARADIGMS, TRAINED)]
+        rates = {c: {label: [r["rates"][c][label] for r in runs] for label in by} for c, by in runs[0]["rates"].items()}
+        drawn = courses(rates, bin_ms=runs[0]["bin_ms"], window=tuple(runs[0]["window"]), title=name.replace("_", " "))
+        figures.append(
+            (
+                f"Paradigm {name}: rates of the trained columns by condition, mean and standard error over networks; shaded: where the response is taken.",
+                drawn,
+            )
+        )
+    if (
+        repeats := [r.measured["repeats"] for r in results.runs if (r.setting, r.arm) == (PARADIGMS, TRAINED)]
+    ) and repeats[0]:
+        curves = {
+            label: {float(k + 1): [r[label][k] for r in repeats] for k in range(len(repeats[0][label]))}
+            for label in repeats[0]
+        }
+        figures.append(
+            (
+                "Response of L23E to each repeat of a sequence, and to other sequences until the last.",
+                arms_over(curves, xlabel="Repeat", ylabel="Rate [Hz]", percent=False),
+            )
+        )
+    if config.biophysics:
+        fine = f"dt {config.biophysics.fine}"
+        pairs = {
+            NAMED[what]: {lesion: (lesion_effect(results, lesion, REFERENCE, what), lesion_effect(results, lesion, fine, what)) for lesion in config.lesions}
+            for what in ("all", *COMPARED)
+        }  # fmt: skip
+        drawn = same_effect(pairs, xlabel="torch, 1 ms", ylabel=f"Brian2, {config.biophysics.fine}")
+        figures.append(
+            (
+                "Effects of lesions in both engines: lesioned minus intact, a dot per network; on the line they agree.",
+                drawn,
+            )
+        )
+    return figures
+
+
+def _example(config: ColumnConfig, place: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames as shown, next frames, predictions of the first network for a few sequences, (frame, sample, pixel)."""
+    seed = config.seeds[0]
+    scans = held_out(config, seed, 8)
+    circuit = load(network_file(place, FEEDBACK, seed))
+    inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 102]))
+    found = predicted_frames(simulate(circuit, inputs, engine=config.engine, seed=seed), config.code.ms)
+    chosen = np.argsort(-scans.hidden.sum(0), kind="stable")[:2]  # those in which most is hidden
+    return scans.shown[:, chosen], scans.targets[:, chosen], found[:, chosen]

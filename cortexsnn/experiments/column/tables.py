@@ -1,0 +1,283 @@
+"""Tables of the predictive column's report, from runs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ...analysis.paired import estimate, paired_difference
+from ...report import Table
+from ..arms import Results
+from .biophysics import BIOPHYSICS, REFERENCE
+from .config import ColumnConfig, Effect
+from .effects import PARADIGMS, TRAINED
+from .networks import FEEDBACK
+from .score import KINDS
+from .training import HIERARCHIES, INTACT, PREDICTION, RETRAINED
+
+COMPARED = ("rate L23E", "rate L5E", "bursts of events L5E", "plateaus L23E", "plateaus L5E")
+"""Beside the error: what settings and lesions are compared by."""
+NAMED = {"all": "error", "rate L23E": "L23E [Hz]", "rate L5E": "L5E [Hz]", "bursts of events L5E": "bursts L5E", "plateaus L23E": "plateaus L23E [Hz]",
+         "plateaus L5E": "plateaus L5E [Hz]"}  # fmt: skip
+SMALLEST = 1e-9
+"""Below, a difference is rounding."""
+RANGES = {"E": "0.1 to 10", "PV": "5 to 30", "SOM": "2 to 15", "VIP": "2 to 15"}
+"""Recalled, of the literature [Hz]."""
+WANTED = {"median over mean": "below 1", "correlation": "below 0.1", "bursts of events": "0.05 to 0.25 (L5)"}
+
+
+def shown(values: Sequence[float], digits: int = 3) -> str:
+    """Mean with a 95 % interval; a dash where a network has no value."""
+    x = np.asarray(values, dtype=float)
+    if x.size < 2 or not np.isfinite(x).all():
+        return "-"
+    found = estimate(x)
+    return _interval(found.mean, found.low, found.high, f".{digits}g")
+
+
+def gap(a: Sequence[float], b: Sequence[float], digits: int = 2) -> str:
+    """Paired difference with its interval."""
+    if not np.isfinite([*a, *b]).all():
+        return "-"
+    d = paired_difference(a, b)
+    return _interval(d.mean, d.low, d.high, f"+.{digits}g")
+
+
+def _interval(mean: float, low: float, high: float, form: str) -> str:
+    size = max(abs(mean), abs(low), abs(high))
+    mean, low, high = (0.0 if abs(x) < SMALLEST * max(1, size) else x for x in (mean, low, high))
+    return f"{mean:{form}} ({low:{form}} to {high:{form}})"
+
+
+# -- prediction -------------------------------------------------------------------------------------------------------
+
+
+def prediction_table(results: Results, arms: Sequence[str], others: dict[str, dict[str, list[float]]]) -> Table:
+    """Errors by kind of frame of every arm and of predictors that are no networks."""
+    rows = []
+    for arm in arms:
+        base = _baseline(arm)
+        errors = [shown(results.values(PREDICTION, arm, kind)) for kind in KINDS]
+        occluded = results.values(PREDICTION, arm, "occluded")
+        against = "baseline" if arm == base else gap(occluded, results.values(PREDICTION, base, "occluded"))
+        more = [f"{np.mean(results.values(PREDICTION, arm, what)):.0f}" for what in ("spikes", "parameters")]
+        rows.append([arm, *errors, against, *more])
+    for name, by_kind in others.items():
+        against = gap(by_kind["occluded"], results.values(PREDICTION, FEEDBACK, "occluded"))
+        rows.append([name, *(shown(by_kind[kind]) for kind in KINDS), against, "", ""])
+    return Table(
+        caption=(
+            "Mean squared error of the next frame on held-out digits, pixels in [0, 1]: mean and 95 % interval over seeds, all arms with the same seeds, "
+            "splits, sequences and updates. Occluded: nothing is shown before the frame that is predicted. Moving: the window moves, so that a copy of "
+            "the last frame fails. Difference: on occluded frames, from the column with apical feedback (of a hierarchy from the hierarchy), paired by "
+            "seed. Spikes a second of all cells, numbers learned; autoregressions are fitted in closed form on 6 000 sequences."
+        ),
+        columns=["Arm", *KINDS, "occluded: difference", "spikes/s", "parameters"],
+        rows=rows,
+    )
+
+
+def _baseline(arm: str) -> str:
+    return next(iter(HIERARCHIES)) if arm in HIERARCHIES else FEEDBACK
+
+
+def statistics_table(results: Results, measures: Sequence[str]) -> Table:
+    """What no loss saw, trained and untrained."""
+    rows = []
+    for what in measures:
+        wanted = (
+            RANGES.get(_class(what.split()[-1]), "")
+            if what.startswith("rate")
+            else WANTED.get(what.rsplit(" ", 1)[0], "")
+        )
+        trained = shown(results.values(PREDICTION, FEEDBACK, what))
+        rows.append([what, trained, wanted])
+    return Table(
+        caption=(
+            "Activity of the trained column on held-out sequences: mean and 95 % interval over seeds. Mean rates of classes are in the loss (as "
+            "ranges), all else is not. Ranges are recalled from the literature, not checked."
+        ),
+        columns=["Statistic", "Trained", "In vivo"],
+        rows=rows,
+    )
+
+
+def _class(population: str) -> str:
+    return "E" if population.endswith("E") else population.lstrip("L2345")
+
+
+def lesion_table(results: Results, lesions: Sequence[str]) -> Table:
+    """Error after each lesion, at once and after training goes on."""
+    rows = []
+    whole = f"{RETRAINED} {INTACT}"
+    for lesion in lesions:
+        row = [lesion]
+        for kind in ("all", "occluded"):
+            acute = results.values(BIOPHYSICS, f"{REFERENCE}, without {lesion}", kind)
+            row.append(gap(acute, results.values(BIOPHYSICS, REFERENCE, kind)))
+            row.append(
+                gap(results.values(PREDICTION, f"{RETRAINED} {lesion}", kind), results.values(PREDICTION, whole, kind))
+            )
+        rows.append(row)
+    return Table(
+        caption=(
+            "Change of the error by a lesion of the trained column: at once, and against the intact column when both train on for as many updates; mean "
+            "and 95 % interval over seeds, paired."
+        ),
+        columns=["Without", "all: at once", "all: retrained", "occluded: at once", "occluded: retrained"],
+        rows=rows,
+    )
+
+
+# -- paradigms --------------------------------------------------------------------------------------------------------
+
+
+def effect_values(results: Results, key: str, variant: str, what: str = "difference") -> list[float]:
+    """One number per seed."""
+    found = {
+        r.seed: r.measured["effects"][key][what] for r in results.runs if r.setting == PARADIGMS and r.arm == variant
+    }
+    return [float(found[seed]) for seed in results.config.seeds]
+
+
+def effects_table(results: Results, config: ColumnConfig, beside: Sequence[str]) -> Table:
+    """What was expected and what was found, in the trained column and in those it is set against."""
+    rows = []
+    for name, paradigm in config.paradigms.given().items():
+        for effect in paradigm.effects:
+            if effect.against and effect.against not in config.variants:
+                continue
+            key = f"{name}: {effect.name}"
+            values = effect_values(results, key, TRAINED)
+            if effect.against:
+                values = [a - b for a, b in zip(values, effect_values(results, key, effect.against), strict=True)]
+            unit = "mV" if effect.compartment == "apical" else "Hz"
+            others = ["" if effect.against else f"{np.mean(effect_values(results, key, v)):+.2g}" for v in beside]
+            what = f"{effect.first} minus {effect.second}" + (f", above {effect.against}" if effect.against else "")
+            rows.append(
+                [key, what, f"{effect.cells}, {effect.compartment}", _sign(effect), f"{shown(values, 2)} {unit}", verdict(values, effect.sign), *others,
+                 effect.size, effect.reference, effect.rival]
+            )  # fmt: skip
+    return Table(
+        caption=(
+            "Effects, fixed before any training, and what was found: mean over cells of the difference between two conditions, mean and 95 % interval "
+            f"over {len(config.seeds)} networks, the unit of inference. Verdicts are not corrected for their number. Beside it the same in other networks: "
+            + ", ".join(beside) + "."
+        ),
+        columns=["Effect", "Contrast", "Where", "Expected", "Found", "Verdict", *beside, "Size reported", "Reference", "Rival account"],
+        rows=rows,
+    )  # fmt: skip
+
+
+def verdict(values: Sequence[float], sign: int) -> str:
+    """Whether an interval over networks has the expected sign."""
+    found = estimate(values)
+    seen = 1 if found.low > 0 else -1 if found.high < 0 else 0
+    if sign == 0:
+        return "nothing seen, as expected" if seen == 0 else "a change where little is expected"
+    return "as expected" if seen == sign else "the opposite" if seen == -sign else "not seen"
+
+
+def _sign(effect: Effect) -> str:
+    return {1: "more", -1: "less", 0: "little"}[effect.sign]
+
+
+def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str]) -> Table:
+    """Cells of prediction errors in every variant."""
+    rows = []
+    for variant in variants:
+        runs = [r.measured["cells"] for r in results.runs if r.setting == PARADIGMS and r.arm == variant]
+        for population in runs[0]:
+            for kind in ("negative", "positive"):
+                found = [r[population][kind] for r in runs]
+                total = {what: sum(f[what] for f in found) for what in ("n", "n_expected", "confirmed")}
+                n_cells = sum(r[population]["n_cells"] for r in runs)
+                measured = [f["measured"] for f in found if np.isfinite(f["measured"])]
+                above = sum(f["p"] <= 0.05 for f in found)
+                rows.append(
+                    [f"{variant}: {population}, {kind}", f"{total['n']:.0f} of {n_cells}", f"{total['n_expected']:.2g}", f"{above} of {len(found)}",
+                     f"{total['confirmed']:.0f}", f"{np.mean(measured):.2f}" if measured else "-"]
+                )  # fmt: skip
+    c = config.paradigms.mismatch.criteria if config.paradigms.mismatch else None
+    criteria = "" if c is None else (
+        f" Negative: Hedges' g above {c.driven:g} for {c.over} against {c.control} (false discovery rate {c.rate:g}), within {c.flat:g} of 0 for {c.match}, "
+        f"below {c.flat:g} for {c.under}; positive the other way round."
+    )  # fmt: skip
+    return Table(
+        caption=(
+            "Cells of prediction errors, over all networks: selected on odd trials, by criteria fixed before."
+            + criteria
+            + " By chance: mean over "
+            "permutations of the labels. Confirmed: meet the criteria of size on even trials again; contrast: their mean there."
+        ),
+        columns=["Network: cells", "Found", "By chance", "Networks above chance", "Confirmed", "Contrast measured"],
+        rows=rows,
+    )
+
+
+# -- biophysics -------------------------------------------------------------------------------------------------------
+
+
+def settings_table(results: Results) -> Table:
+    """Every setting against the trained network at its own step."""
+    settings = [arm for arm in results.arms(BIOPHYSICS) if "without" not in arm]
+    rows = [[REFERENCE, *(shown(results.values(BIOPHYSICS, REFERENCE, what)) for what in ("all", *COMPARED))]]
+    rows += [
+        [arm, *(_change(results, arm, REFERENCE, what) for what in ("all", *COMPARED))] for arm in settings if arm != REFERENCE
+    ]  # fmt: skip
+    return Table(
+        caption=(
+            "The trained column in other simulations: change of each number from the network as trained (torch, 1 ms), mean and 95 % interval over seeds, "
+            "paired, the same sequences and noise; all but the first row in Brian2. Bursts: share of events of 2 spikes or more within 16 ms; plateaus: "
+            "apical potential above -40 mV for 10 ms or more. Integrators other than exponential Euler run at the fine step."
+        ),
+        columns=["Setting", *(NAMED[what] for what in ("all", *COMPARED))],
+        rows=rows,
+    )
+
+
+def fidelity_table(results: Results, lesions: Sequence[str], fine: str) -> Table:
+    """The effect of every lesion in torch at the trained step, in Brian2 at a fine one, and their difference."""
+    rows = []
+    for lesion in lesions:
+        for what in ("all", *COMPARED):
+            torch, brian = (lesion_effect(results, lesion, base, what) for base in (REFERENCE, f"dt {fine}"))
+            rows.append(
+                [
+                    f"{lesion}: {NAMED[what]}",
+                    shown(torch, 2),
+                    shown(brian, 2),
+                    gap(brian, torch),
+                    _agreement(torch, brian),
+                ]
+            )
+    return Table(
+        caption=f"The effect of lesions, lesioned minus intact: trained step in torch against {fine} in Brian2; mean and 95 % interval over seeds.",
+        columns=["Without: change of", "torch, 1 ms", f"Brian2, {fine}", "Difference", "Agreement"],
+        rows=rows,
+    )
+
+
+def lesion_effect(results: Results, lesion: str, base: str, what: str) -> list[float]:
+    """Lesioned minus intact, one number per seed."""
+    pair = (results.values(BIOPHYSICS, f"{base}, without {lesion}", what), results.values(BIOPHYSICS, base, what))
+    return [a - b for a, b in zip(*pair, strict=True)]
+
+
+def _change(results: Results, arm: str, base: str, what: str) -> str:
+    return gap(results.values(BIOPHYSICS, arm, what), results.values(BIOPHYSICS, base, what))
+
+
+def _agreement(a: Sequence[float], b: Sequence[float]) -> str:
+    if not np.isfinite([*a, *b]).all():
+        return "-"
+    signs = [_seen(x) for x in (a, b)]
+    if signs[0] == signs[1] == 0:
+        return "no effect seen in either"
+    return "same sign" if signs[0] == signs[1] else "opposite" if signs[0] == -signs[1] else "seen in one"
+
+
+def _seen(values: Iterable[float]) -> int:
+    found = estimate(list(values))
+    return int(found.low > 0) - int(found.high < 0)
