@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def courses(
 
 @styled
 def same_effect(
-    values: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], *, xlabel: str, ylabel: str
+    values: Mapping[str, Mapping[Any, tuple[Sequence[float], Sequence[float]]]], *, xlabel: str, ylabel: str
 ) -> Figure:
     """The same effects found in two ways: a panel per measure, a marker per lesion, a dot per network, the identity as a line.
 

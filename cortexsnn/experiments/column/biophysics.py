@@ -82,15 +82,12 @@ def simulations(config: ColumnConfig, folder: Path) -> list[Simulation]:
     b = config.biophysics
     if b is None:
         return []
-    settings = [("", None), *(("dt", dt) for dt in b.dt), *((HELD, dt) for dt in b.dt)]
+    steps = dict.fromkeys((*b.dt, b.fine))
+    settings: list[tuple[str, Any]] = [("", None), *(("dt", dt) for dt in steps), *((HELD, dt) for dt in b.dt)]
     settings += [(sweep, value) for sweep in SWEEPS if sweep != "dt" for value in getattr(b, sweep)]
-    lesions = [(sweep, value, lesion) for sweep, value in (("", None), ("dt", b.fine)) for lesion in config.lesions]
-    lesions += [("dt", b.fine, "")] * (b.fine not in b.dt)
-    return [
-        Simulation(config, folder, seed, sweep, value, lesion)
-        for sweep, value, lesion in [*((*s, "") for s in settings), *lesions]
-        for seed in config.seeds
-    ]
+    wanted: list[tuple[str, Any, str]] = [(*setting, "") for setting in settings]
+    wanted += [(sweep, value, lesion) for sweep, value in (("", None), ("dt", b.fine)) for lesion in config.lesions]
+    return [Simulation(config, folder, seed, *each) for each in wanted for seed in config.seeds]
 
 
 def recorded(circuit: Circuit, inputs: dict[str, np.ndarray], simulation: Simulation) -> xr.DataTree:
@@ -124,9 +121,8 @@ def held(circuit: Circuit) -> Circuit:
         taus = dict(re.findall(r"d(\w+)/dt = -\1/(\w+)", neuron.get("equations", "")))
         share = {state: float(exprel(-dt / expect(neuron["parameters"][tau], TIME))) for state, tau in taus.items()}
         shares[name] = {port: share[port] for port in conserved}
-        own = {tau: share[state] for state, tau in taus.items()}
-        if conserved:
-            neuron["reset"] = re.sub(r"exprel\(-dt/(\w+)\)", lambda m, own=own: repr(own[m[1]]), neuron["reset"])
+        for state, tau in taus.items() if conserved else ():
+            neuron["reset"] = neuron["reset"].replace(f"exprel(-dt/{tau})", repr(share[state]))
     for projection in plain["projections"].values():
         onto = shares[plain["populations"][projection["post"]]["neuron"]]
         ports = projection.pop("deliver", None) or {projection.pop("port"): "1"}

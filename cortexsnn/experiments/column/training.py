@@ -133,7 +133,7 @@ def _penalty(task: Task, circuit: Circuit) -> Penalty:
     if task.arm == PLAIN:
         rate = task.rate / circuit.populations["cells"].n
         return ranges({"cells": ((1 - WITHIN) * rate, (1 + WITHIN) * rate)}, 1.0, PLAIN_STRENGTH)
-    wanted = {name: t.ranges[class_of(name)] for name in cells(circuit) if class_of(name) in t.ranges}
+    wanted = {name: limits for name in cells(circuit) for kind, limits in t.ranges.items() if kind == class_of(name)}
     return ranges(wanted, 1.0, t.strength)
 
 
