@@ -11,8 +11,8 @@ from .spike_timing import _zero
 def inhibitory_stdp(
     w_max: float | str, rate: float = 0.01, target: str = "5 Hz", tau: str = "20 ms",
 ) -> dict[str, Any]:  # fmt: skip
-    """Inhibition grows until its target fires at a stated rate (Vogels et al. 2011): ``w += rate w_max (y - 2 target tau)`` at an arrival,
-    ``w += rate w_max x`` where the target fires.
+    """Inhibition grows until its target fires at a stated rate (Vogels et al. 2011): ``w += rate w_max (b - 2 target tau)`` at an arrival,
+    ``w += rate w_max a`` where the target fires.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ def inhibitory_stdp(
     """
     return {
         "description": "Inhibitory homeostatic plasticity (Vogels et al. 2011).",
-        "equations": "dx/dt = -x/tau : 1\ndy/dt = -y/tau : 1",
-        "on_pre": "x += 1\nw += rate*w_max*(y - 2*target*tau)",
-        "on_post": "y += 1\nw += rate*w_max*x",
+        "equations": "da/dt = -a/tau : 1\ndb/dt = -b/tau : 1",
+        "on_pre": "a += 1\nw += rate*w_max*(b - 2*target*tau)",
+        "on_post": "b += 1\nw += rate*w_max*a",
         "parameters": {"w_max": w_max, "rate": rate, "target": target, "tau": tau},
         "bounds": {"min": _zero(w_max), "max": w_max},
     }

@@ -33,6 +33,19 @@ CONFIGS: dict[str, dict[str, Any]] = {
         **SMALL, "n_excitatory": 10, "n_inhibitory": 4, "images": 4, "n_steps": 20, "periods": 2, "fractions": [0.5], "engine": "numpy", "training": FAST,
     },
     "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "memory_steps": [2, 4], "networks": 2, "training": FAST},
+    "predictive_column": {
+        **SMALL, "cells": 60, "arms": ["apical feedback"], "retrain": 1, "held_out": 8, "variants": ["untrained"], "lesions": ["SOM"], "engine": "torch",
+        "training": {"updates": 1, "batch": 4, "ranges": {"E": [0.5, 12]}}, "world": {"frames": 4},
+        "paradigms": {
+            "mismatch": {
+                "trials": 8, "before": 50, "halt": 100,
+                "effects": [{"name": "mismatch", "first": "halt", "second": "replay", "cells": "L23E", "sign": 1, "reference": "none", "rival": "none"}],
+            },
+            "repetition": {"trials": 4, "length": 2, "repeats": 3, "shown": 50, "effects": []},
+        },
+        "biophysics": {"sequences": 4, "dt": ["0.5 ms"], "weight_bits": [4], "fine": "0.5 ms"},
+        "proof": {"engines": ["numpy", "torch"], "sequences": 1, "frames": 4, "minimum_spikes": 100}, "local": {"updates": 1, "sequences": 2, "fitted": 20},
+    },
     "fi_curves": {"points": 300, "steps": 200},
 }  # fmt: skip
 
@@ -52,7 +65,7 @@ def test_an_experiment_in_miniature(name: str, tmp_path: Path) -> None:
     if name != "fi_curves":
         arms = {(r["setting"], r["arm"]) for r in found["runs"]}
         assert {(r["setting"], r["arm"], r["seed"]) for r in found["runs"]} == {(*a, s) for a in arms for s in (0, 1)}
-        assert all(0 <= r["accuracy"] <= 1 for r in found["runs"])
+        assert all(0 <= r.get("accuracy", 0) <= 1 for r in found["runs"])
 
 
 def test_the_same_seed_gives_the_same_network(tmp_path: Path) -> None:

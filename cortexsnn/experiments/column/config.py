@@ -19,6 +19,7 @@ Variant = Literal[
     "untrained", "shuffled", "uncoupled", "no short-term plasticity", "command cut", "no SOM", "no VIP", "no PV", "no plateau"
 ]  # fmt: skip
 """Networks that an effect can be set against: other trainings, and lesions of the trained network."""
+Arm = Literal["apical feedback", "the same onto somata", "no apical feedback", "shuffled", "uncoupled"]
 
 
 class WorldConfig(Config):
@@ -217,15 +218,22 @@ class Proof(Config):
 
 
 class LocalConfig(Config):
-    """The local alternative: seconds of frames it learns from."""
+    """The local alternative: runs of so many sequences, changes of weights as parts of their bounds, the rate wanted [Hz]; sequences that the read-out
+    is fitted on."""
 
-    seconds: Annotated[float, Field(gt=0)] = 120.0
+    updates: Positive = 10
+    sequences: Positive = 200
+    apical_rate: Annotated[float, Field(gt=0)] = 0.01
+    inhibitory_rate: Annotated[float, Field(gt=0)] = 0.002
+    target: Annotated[float, Field(gt=0)] = 10.0
+    fitted: Positive = 1500
 
 
 class ColumnConfig(ArmsConfig):
     """The predictive column, trained, shown paradigms, simulated as biophysics.
 
     hierarchy : cells of each of two columns, trained beside
+    arms : columns that are trained, that with apical feedback among them
     retrain : updates after a lesion
     held_out : sequences
     networks : folder in which trained networks are looked for and kept; of the run's own unless given
@@ -236,6 +244,7 @@ class ColumnConfig(ArmsConfig):
     code: CodeConfig = CodeConfig()
     training: FrameTrainingConfig
     hierarchy: Annotated[int, Field(ge=60)] | None = None
+    arms: Annotated[list[Arm], AfterValidator(_different)]
     retrain: Annotated[int, Field(ge=1)] = 100
     held_out: Annotated[int, Field(ge=8)] = 400
     variants: Annotated[list[Variant], AfterValidator(_different)]
@@ -246,6 +255,15 @@ class ColumnConfig(ArmsConfig):
     local: LocalConfig | None = None
     engine: str = "brian2:cpp_standalone"
     networks: str | None = None
+
+    @model_validator(mode="after")
+    def _needed(self) -> ColumnConfig:
+        needed = {"apical feedback", *({"shuffled", "uncoupled"} & set(self.variants))}
+        if missing := needed - set(self.arms):
+            raise ValueError(
+                f"arms: expected {', '.join(sorted(missing))} too, which the experiment or its variants need"
+            )
+        return self
 
     @property
     def frame_code(self) -> FrameCode:

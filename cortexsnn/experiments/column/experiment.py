@@ -15,11 +15,12 @@ from .. import NotProven
 from ..arms import Results
 from ..config import checked
 from ..rows import pairs, verification_rows
-from . import biophysics
+from . import biophysics, lessons
 from .biophysics import REFERENCE, simulations
 from .config import ColumnConfig
 from .effects import PARADIGMS, TRAINED, Variant, examine
-from .networks import FEEDBACK, NONE, PLAIN, rows
+from .lessons import Lesson
+from .networks import FEEDBACK, NONE, PLAIN, SOMA, rows
 from .proof import prove
 from .score import KINDS, predicted_frames
 from .tables import (
@@ -31,16 +32,31 @@ from .tables import (
     gap,
     lesion_effect,
     lesion_table,
+    local_table,
     prediction_table,
     settings_table,
     statistics_table,
 )  # fmt: skip
-from .training import ARMS, HIERARCHIES, INTACT, PREDICTION, RETRAINED, Task, baselines, held_out, network_file, train
+from .training import (
+    HIERARCHIES,
+    INTACT,
+    PREDICTION,
+    RETRAINED,
+    SHUFFLED,
+    UNCOUPLED,
+    Task,
+    baselines,
+    held_out,
+    network_file,
+    train,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "A column that predicts its input"
+ORDER = (FEEDBACK, SOMA, NONE, PLAIN, SHUFFLED, UNCOUPLED, *HIERARCHIES)
+"""Of arms in the first table."""
 BESIDE = ("untrained", "shuffled", "no short-term plasticity", "command cut")
 """Variants in which every effect is shown."""
 
@@ -57,8 +73,15 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     )
     if config.biophysics:
         results.collect(biophysics.simulate, simulations(config, place))
+    if config.local:
+        results.collect(
+            lessons.examine,
+            [Lesson(config, config.local, place, way, seed) for way in lessons.WAYS for seed in config.seeds],
+        )
     others = _others(config)
     tables = [statistics_table(results, _measures(results))]
+    if config.local:
+        tables.append(local_table(results, config, config.local))
     if config.biophysics:
         tables.append(lesion_table(results, config.lesions))
     beside = [v for v in BESIDE if v in config.variants]
@@ -82,7 +105,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
 
 def _train(results: Results, config: ColumnConfig, place: Path) -> list[str]:
     """All trainings; the arms that stand in the first table."""
-    arms = [*ARMS, *(HIERARCHIES if config.hierarchy else ())]
+    arms = [*config.arms, *(HIERARCHIES if config.hierarchy else ())]
     results.collect(train, [Task(config, place, arm, seed) for seed in config.seeds for arm in arms])
     spikes, learned = (
         dict(zip(config.seeds, results.values(PREDICTION, FEEDBACK, what), strict=True))
@@ -97,7 +120,7 @@ def _train(results: Results, config: ColumnConfig, place: Path) -> list[str]:
         for seed in config.seeds
     ]
     results.collect(train, tasks)
-    return [*arms[:3], PLAIN, *arms[3:]]
+    return sorted([*arms, PLAIN], key=ORDER.index)
 
 
 def _others(config: ColumnConfig) -> dict[str, dict[str, list[float]]]:
@@ -115,10 +138,12 @@ def _findings(results: Results, config: ColumnConfig) -> list[str]:
     def compared(kind: str, arm: str, base: str = FEEDBACK) -> str:
         return gap(results.values(PREDICTION, arm, kind), results.values(PREDICTION, base, kind))
 
-    found = [
-        f"Primary outcome, the gain of apical feedback on occluded frames: without it the error changes by {compared('occluded', NONE)}; on all frames by "
-        f"{compared('all', NONE)}.",
-    ]
+    found = []
+    if NONE in config.arms:
+        found.append(
+            f"Primary outcome, the gain of apical feedback on occluded frames: without it the error changes by {compared('occluded', NONE)}; on all frames "
+            f"by {compared('all', NONE)}."
+        )
     if config.hierarchy:
         whole, cut = HIERARCHIES
         found.append(

@@ -10,8 +10,9 @@ from ...analysis.paired import estimate, paired_difference
 from ...report import Table
 from ..arms import Results
 from .biophysics import BIOPHYSICS, REFERENCE
-from .config import ColumnConfig, Effect
+from .config import ColumnConfig, Effect, LocalConfig
 from .effects import PARADIGMS, TRAINED
+from .lessons import LESSONS, LOCAL, WAYS
 from .networks import FEEDBACK
 from .score import KINDS
 from .training import HIERARCHIES, INTACT, PREDICTION, RETRAINED
@@ -126,6 +127,25 @@ def lesion_table(results: Results, lesions: Sequence[str]) -> Table:
             "and 95 % interval over seeds, paired."
         ),
         columns=["Without", "all: at once", "all: retrained", "occluded: at once", "occluded: retrained"],
+        rows=rows,
+    )
+
+
+def local_table(results: Results, config: ColumnConfig, local: LocalConfig) -> Table:
+    """Taught by local rules, by gradients, or not at all, by the same linear read-out."""
+    measures = (*KINDS[:4], "rate L23E", "rate L5E", "dendritic error", "dendritic information")
+    rows = [[way, *(shown(results.values(LESSONS, way, what)) for what in measures)] for way in WAYS]
+    change, bounds = (np.mean(results.values(LESSONS, LOCAL, what)) for what in ("moved", "at bounds"))
+    seconds = local.updates * local.sequences * config.world.frames * config.code.ms / 1000
+    return Table(
+        caption=(
+            f"The local alternative: {seconds:g} s of scanned training digits, apical synapses of the command by dendritic prediction (Urbanczik and Senn "
+            f"2014), PV onto E by inhibitory plasticity towards {local.target:g} Hz (Vogels et al. 2011). Errors are of ridge regression from counts of L23E "
+            "and L5E, fitted alike for all. Dendritic error [Hz]: mean distance of the rate that the apical potential stands for from the soma's; dendritic "
+            f"information [bit/spike]: of the soma's spikes in that potential, beyond the mean rate. Local rules moved weights by {change:.0%} of their mean; "
+            f"{bounds:.1%} ended at a bound."
+        ),
+        columns=["Taught by", *measures],
         rows=rows,
     )
 

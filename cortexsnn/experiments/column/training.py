@@ -23,15 +23,13 @@ from ...train.scan import Scans, World
 from ..arms import Run
 from .config import ColumnConfig
 from .lesions import lesioned
-from .networks import APICAL, FEEDBACK, NONE, PLAIN, SOMA, cells, class_of, column, plain, rows
+from .networks import APICAL, FEEDBACK, NONE, PLAIN, cells, class_of, column, plain, rows
 from .score import autoregressive, copied, errors_by_kind, mean_frame, predicted_frames
 from .statistics import activity, probes
 
 SHUFFLED, UNCOUPLED, UNTRAINED, RETRAINED = "shuffled", "uncoupled", "untrained", "retrained"
 HIERARCHIES = {"hierarchy": FEEDBACK, "hierarchy, no apical feedback": NONE}
 """Arms of two columns -> the arm of one whose connections they have."""
-ARMS = (FEEDBACK, SOMA, NONE, SHUFFLED, UNCOUPLED)
-"""Columns trained from the start; the others need one of these."""
 PREDICTION = "next frame"
 INTACT = "nothing"
 WITHIN = 0.05
