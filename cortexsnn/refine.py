@@ -48,7 +48,7 @@ def refine(circuit: Circuit, job: Job, realisation: Realisation, dt: str, pulses
     InputError
         A dt that does not divide the circuit's own; neurons given in discrete time; deliveries that have no finer form.
     """
-    factor = _factor(circuit, dt)
+    factor = steps_within(circuit, dt)
     if pulses not in ("hold", "charge"):
         raise InputError(f"pulses: expected 'hold' or 'charge', got {pulses!r}")
     if factor == 1:
@@ -72,7 +72,14 @@ def refine(circuit: Circuit, job: Job, realisation: Realisation, dt: str, pulses
     )
 
 
-def _factor(circuit: Circuit, dt: str) -> int:
+def steps_within(circuit: Circuit, dt: str) -> int:
+    """How many steps of ``dt`` make one of the circuit's own.
+
+    Raises
+    ------
+    InputError
+        Not a whole number.
+    """
     try:
         own, wanted = expect(circuit.dt, TIME), expect(dt, TIME)
         factor = to_steps(own, wanted) if wanted > 0 else 0

@@ -131,11 +131,19 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("rate_gradient", {"steps": [2, 4, 2], "leaks": [1.0]}, ["steps: expected different values, got [2, 4, 2]", "leaks.0"]),
     ("early_decisions", {"training": {}}, ["training: unknown key 'training'"]),
     ("competition", {"thresholds": [float("inf"), 1.5]}, ["thresholds.0", "thresholds.1"]),
+    ("predictive_column", {"arms": ["no apical feedback"], "lesions": ["SOM", "XYZ"], "world": {"window": 9}}, ["lesions.1", "world.window"]),
+    ("predictive_column", {"variants": ["shuffled"]}, ["arms: expected shuffled too"]),
+    ("predictive_column", {
+        "code": {"ms": 40}, "engine": "nest", "biophysics": {"dt": ["0.3 ms"], "methods": ["magic"], "fine": "0.1 s", "delay_jitter": ["1 mV"]},
+        "training": {"surrogate": "zz", "ranges": {}},
+     },
+     ["training.surrogate", "settings.truncate: expected whole frames of 40 steps, got 100", "engine: unknown engine 'nest'",
+      "paradigms.mismatch.before: expected a whole number of frames of 40 ms, got 50", "biophysics.dt: dt: 1 ms is no multiple of dt = 0.3 ms", "biophysics.methods", "biophysics.delay_jitter"]),
     ("sleep", {"images": 1145}, ["images: a period awake shows each image once at most, and 1144 are there to train, got 1145"]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "changes", "said"), BAD, ids=[name for name, *_ in BAD])
+@pytest.mark.parametrize(("name", "changes", "said"), BAD, ids=[f"{name}-{k}" for k, (name, *_) in enumerate(BAD)])
 def test_all_that_does_not_fit_is_said_before_anything_runs(
     name: str, changes: dict[str, Any], said: list[str], tmp_path: Path
 ) -> None:

@@ -96,7 +96,8 @@ def recorded(circuit: Circuit, inputs: dict[str, np.ndarray], simulation: Simula
     if sweep is not None:
         circuit = sweep.circuit(circuit, simulation.value)
     realisation = realise(circuit, simulation.seed)
-    job = prepare(circuit, lower(circuit), realisation, inputs, probes=probes(circuit))
+    wanted = probes(circuit, currents=not simulation.sweep)  # a fine step would make them large
+    job = prepare(circuit, lower(circuit), realisation, inputs, probes=wanted)
     if sweep is not None:
         job = sweep.job(job, simulation.value, simulation.seed)
     if simulation.sweep in ("dt", HELD):

@@ -17,6 +17,7 @@ from ..config import checked
 from ..rows import pairs, verification_rows
 from . import biophysics, lessons
 from .biophysics import REFERENCE, simulations
+from .checks import check
 from .config import ColumnConfig
 from .effects import PARADIGMS, TRAINED, Variant, examine
 from .lessons import Lesson
@@ -64,6 +65,7 @@ BESIDE = ("untrained", "shuffled", "no short-term plasticity", "command cut")
 def run(values: Mapping[str, Any], folder: Path) -> str:
     """Run the experiment into ``folder`` and return its first table."""
     config = checked(ColumnConfig, values)
+    check(config)
     place = Path(config.networks) if config.networks else folder / "networks"
     place.mkdir(parents=True, exist_ok=True)
     results = Results("predictive_column", config)
@@ -79,7 +81,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
             [Lesson(config, config.local, place, way, seed) for way in lessons.WAYS for seed in config.seeds],
         )
     others = _others(config)
-    tables = [statistics_table(results, _measures(results))]
+    tables = [statistics_table(results)]
     if config.local:
         tables.append(local_table(results, config, config.local))
     if config.biophysics:
@@ -127,11 +129,6 @@ def _others(config: ColumnConfig) -> dict[str, dict[str, list[float]]]:
     """Errors of predictors that are no networks: name -> kind of frame -> one number per seed."""
     found = [baselines(config, seed) for seed in config.seeds]
     return {name: {kind: [f[name][kind] for f in found] for kind in KINDS} for name in found[0]}
-
-
-def _measures(results: Results) -> list[str]:
-    first = next(r.measured for r in results.runs if r.arm == FEEDBACK)
-    return [name for name in first if isinstance(first[name], float) and name not in (*KINDS, "spikes", "cpu_seconds")]
 
 
 def _findings(results: Results, config: ColumnConfig) -> list[str]:

@@ -20,8 +20,6 @@ from ...spec import Circuit
 from .networks import cells, class_of
 
 BURST_MS, PLATEAU_MV, PLATEAU_MS, BIN_MS, LAG_MS = 16.0, -40.0, 10.0, 25.0, 20.0
-EXAMPLES = 8
-"""Cells whose currents are kept."""
 PYRAMIDAL = ("L23E", "L5E")
 
 
@@ -30,9 +28,7 @@ def probes(circuit: Circuit, currents: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {name: ["spikes"] for name in cells(circuit)}
     for name in PYRAMIDAL:
         if name in found:
-            found[name] = {"spikes": None, "Vd": None}
-            if currents:
-                found[name] |= {key: list(range(EXAMPLES)) for key in ("Vs", "g_As", "g_Gs")}
+            found[name] += ["Vd", *(("Vs", "g_As", "g_Gs") if currents else ())]
     return found | {"prediction": [_output(circuit)]}
 
 

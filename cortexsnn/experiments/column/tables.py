@@ -25,7 +25,12 @@ SMALLEST = 1e-9
 """Below, a difference is rounding."""
 RANGES = {"E": "0.1 to 10", "PV": "5 to 30", "SOM": "2 to 15", "VIP": "2 to 15"}
 """Recalled, of the literature [Hz]."""
-WANTED = {"median over mean": "below 1", "correlation": "below 0.1", "bursts of events": "0.05 to 0.25 (L5)"}
+WANTED = {
+    "inhibition over excitation": "about 1",
+    "median over mean": "below 1",
+    "correlation": "below 0.1",
+    "bursts of events": "0.05 to 0.25 (L5)",
+}
 
 
 def shown(values: Sequence[float], digits: int = 3) -> str:
@@ -83,16 +88,21 @@ def _baseline(arm: str) -> str:
     return next(iter(HIERARCHIES)) if arm in HIERARCHIES else FEEDBACK
 
 
-def statistics_table(results: Results, measures: Sequence[str]) -> Table:
-    """What no loss saw, trained and untrained."""
-    rows = []
+def statistics_table(results: Results) -> Table:
+    """What no loss saw: with currents, where the trained network was simulated."""
+    setting, arm = (BIOPHYSICS, REFERENCE) if REFERENCE in results.arms(BIOPHYSICS) else (PREDICTION, FEEDBACK)
+    first = next(r.measured for r in results.runs if (r.setting, r.arm) == (setting, arm))
+    rows, measures = (
+        [],
+        [n for n, x in first.items() if isinstance(x, float) and n not in (*KINDS, "spikes", "cpu_seconds")],
+    )
     for what in measures:
         wanted = (
             RANGES.get(_class(what.split()[-1]), "")
             if what.startswith("rate")
             else WANTED.get(what.rsplit(" ", 1)[0], "")
         )
-        trained = shown(results.values(PREDICTION, FEEDBACK, what))
+        trained = shown(results.values(setting, arm, what))
         rows.append([what, trained, wanted])
     return Table(
         caption=(

@@ -1,0 +1,64 @@
+"""What is wrong with a configuration, all of it, before hours are spent on its trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ...emit.surrogate import surrogate
+from ...errors import CortexError, InputError
+from ...refine import steps_within
+from ...run import split_engine
+from ...spec import Circuit
+from ...train.data import digits
+from ...units import TIME, expect
+from ...validate import validate
+from ..fidelity import SWEEPS
+from .config import Biophysics, ColumnConfig
+from .networks import FEEDBACK
+from .paradigms import Stage, trials_of
+from .training import start
+
+Check = tuple[str, Callable[[], object]]
+
+
+def check(config: ColumnConfig) -> None:
+    """Refuse what no type says: times off the grid, engines, steps, integrators, surrogates.
+
+    Raises
+    ------
+    InputError
+        All problems.
+    """
+    found = []
+    for path, attempt in _checks(config):
+        try:
+            attempt()
+        except CortexError as error:
+            said = " ".join(str(error).split())
+            found.append(said if said.startswith(path) else f"{path}: {said}")
+    if found:
+        raise InputError("; ".join(found))
+
+
+def _checks(config: ColumnConfig) -> Iterator[Check]:
+    yield "training.surrogate", lambda: surrogate(config.training.surrogate)
+    yield "training", config.frame_settings
+    yield "engine", lambda: split_engine(config.engine)
+    for k, engine in enumerate(config.proof.engines if config.proof else ()):
+        yield f"proof.engines.{k}", lambda engine=engine: split_engine(engine)
+    stage = Stage(config.world_of(), config.frame_code, digits(config.seeds[0]).test, np.random.default_rng(0))
+    for name, paradigm in config.paradigms.given().items():
+        yield f"paradigms.{name}", lambda name=name, paradigm=paradigm: trials_of(name, paradigm, stage)
+    if config.biophysics:
+        yield from _of_biophysics(config.biophysics, start(config, FEEDBACK))
+
+
+def _of_biophysics(settings: Biophysics, circuit: Circuit) -> Iterator[Check]:
+    for dt in (*settings.dt, settings.fine):
+        yield "biophysics.dt", lambda dt=dt: steps_within(circuit, dt)
+    for method in settings.methods:
+        yield "biophysics.methods", lambda method=method: validate(SWEEPS["methods"].circuit(circuit, method))
+    for sd in settings.delay_jitter:
+        yield "biophysics.delay_jitter", lambda sd=sd: expect(sd, TIME)
