@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from ...run import split_engine
 from ...spec import Circuit
 from ...train.data import digits
 from ...units import TIME, expect
-from ...validate import validate
 from ..fidelity import SWEEPS
 from .config import Biophysics, ColumnConfig
 from .networks import FEEDBACK
@@ -43,22 +43,22 @@ def check(config: ColumnConfig) -> None:
 
 
 def _checks(config: ColumnConfig) -> Iterator[Check]:
-    yield "training.surrogate", lambda: surrogate(config.training.surrogate)
+    yield "training.surrogate", partial(surrogate, config.training.surrogate)
     yield "training", config.frame_settings
-    yield "engine", lambda: split_engine(config.engine)
+    yield "engine", partial(split_engine, config.engine)
     for k, engine in enumerate(config.proof.engines if config.proof else ()):
-        yield f"proof.engines.{k}", lambda engine=engine: split_engine(engine)
+        yield f"proof.engines.{k}", partial(split_engine, engine)
     stage = Stage(config.world_of(), config.frame_code, digits(config.seeds[0]).test, np.random.default_rng(0))
     for name, paradigm in config.paradigms.given().items():
-        yield f"paradigms.{name}", lambda name=name, paradigm=paradigm: trials_of(name, paradigm, stage)
+        yield f"paradigms.{name}", partial(trials_of, name, paradigm, stage)
     if config.biophysics:
         yield from _of_biophysics(config.biophysics, start(config, FEEDBACK))
 
 
 def _of_biophysics(settings: Biophysics, circuit: Circuit) -> Iterator[Check]:
     for dt in (*settings.dt, settings.fine):
-        yield "biophysics.dt", lambda dt=dt: steps_within(circuit, dt)
+        yield "biophysics.dt", partial(steps_within, circuit, dt)
     for method in settings.methods:
-        yield "biophysics.methods", lambda method=method: validate(SWEEPS["methods"].circuit(circuit, method))
+        yield "biophysics.methods", partial(SWEEPS["methods"].circuit, circuit, method)
     for sd in settings.delay_jitter:
-        yield "biophysics.delay_jitter", lambda sd=sd: expect(sd, TIME)
+        yield "biophysics.delay_jitter", partial(expect, sd, TIME)
