@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from .figures_style import COLOURS, INK, LIGHT, MARKERS, NEUTRAL, WIDTH, new_figure, plain, styled
+from .paired import estimate
 
 
 @styled
@@ -47,6 +48,35 @@ def courses(
     panels[min(1, len(rates) - 1)].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     if title:
         figure.suptitle(plain(title), x=0.01, ha="left", fontweight="bold", fontsize=9.5)
+    return figure
+
+
+@styled
+def effects(values: Mapping[str, Mapping[str, Sequence[float]]], signs: Mapping[str, int], *, xlabel: str) -> Figure:
+    """Effects below each other: mean and 95 % interval over networks, a marker per kind of network; an arrow for the direction expected.
+
+    Parameters
+    ----------
+    values : effect -> kind of network -> one number per network
+    signs : effect -> 1, -1 or 0 for no direction
+    xlabel : str
+    """
+    figure = new_figure(WIDTH, 0.34 * len(values) + 0.9)
+    axes = figure.add_subplot()
+    axes.axvline(0, color=NEUTRAL, linewidth=0.8)
+    kinds = list(next(iter(values.values())))
+    for row, by_kind in enumerate(values.values()):
+        for k, kind in enumerate(kinds):
+            found = estimate(by_kind[kind])
+            y = row + 0.5 * ((k + 0.5) / len(kinds) - 0.5)
+            axes.errorbar(
+                [found.mean], [y], xerr=[[found.mean - found.low], [found.high - found.mean]], color=COLOURS[k % 7], marker=MARKERS[k % 7],
+                markersize=4, capsize=1.5, linewidth=1.0, label=plain(kind) if row == 0 else None,
+            )  # fmt: skip
+    arrows = {1: "→", -1: "←", 0: "·"}
+    axes.set_yticks(range(len(values)), [f"{plain(name)}  {arrows[signs[name]]}" for name in values], fontsize=8)
+    axes.set(xlabel=xlabel, ylim=(len(values) - 0.5, -0.5))
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,22 +16,20 @@ from ..arms import Results
 from ..config import checked
 from ..rows import pairs, verification_rows
 from . import biophysics, lessons
-from .biophysics import REFERENCE, simulations
+from .biophysics import simulations
 from .checks import check
 from .config import ColumnConfig
-from .effects import PARADIGMS, TRAINED, Variant, examine
+from .effects import TRAINED, Variant, examine
 from .lessons import Lesson
 from .networks import FEEDBACK, NONE, PLAIN, SOMA, rows
+from .pictures import figures
 from .proof import prove
 from .score import KINDS, predicted_frames
 from .tables import (
-    COMPARED,
-    NAMED,
     cells_table,
     effects_table,
     fidelity_table,
     gap,
-    lesion_effect,
     lesion_table,
     local_table,
     prediction_table,
@@ -51,9 +49,6 @@ from .training import (
     network_file,
     train,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TITLE = "A column that predicts its input"
 ORDER = (FEEDBACK, SOMA, NONE, PLAIN, SHUFFLED, UNCOUPLED, *HIERARCHIES)
@@ -101,7 +96,9 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
         proven, agree = verification_rows(proof), proof.agree
         more["proof"] = {"agree": agree, "class": proof.met, "spikes_compared": proof.n_spikes, "pairs": pairs(proof)}
     first = prediction_table(results, arms, others)
-    summary = results.write(folder, TITLE, first, _figures(results, config, place, arms), found, more, tables, proven)
+    summary = results.write(
+        folder, TITLE, first, figures(results, config, arms, _example(config, place)), found, more, tables, proven
+    )
     return summary if agree else NotProven(summary)
 
 
@@ -147,64 +144,6 @@ def _findings(results: Results, config: ColumnConfig) -> list[str]:
             f"In a hierarchy: {compared('occluded', cut, whole)} on occluded frames, {compared('all', cut, whole)} on all."
         )
     return found
-
-
-def _figures(results: Results, config: ColumnConfig, place: Path, arms: list[str]) -> list[tuple[str, Figure]]:
-    from ...analysis.figures_arms import arms_beside, arms_over
-    from ...analysis.figures_paradigms import courses, predicted_images, same_effect
-
-    groups = {
-        kind: {arm: results.values(PREDICTION, arm, kind) for arm in arms} for kind in ("all", "occluded", "moving")
-    }
-    figures = [
-        (
-            "Error of the next frame, by kind of frame; a dot per seed.",
-            arms_beside(groups, ylabel="Mean squared error", percent=False),
-        )
-    ]
-    figures.append(
-        (
-            "Two held-out sequences: shown (crossed where nothing was), the next frame, its prediction.",
-            predicted_images(*_example(config, place)),
-        )
-    )
-    for name in config.paradigms.given():
-        runs = [r.measured["courses"][name] for r in results.runs if (r.setting, r.arm) == (PARADIGMS, TRAINED)]
-        rates = {c: {label: [r["rates"][c][label] for r in runs] for label in by} for c, by in runs[0]["rates"].items()}
-        drawn = courses(rates, bin_ms=runs[0]["bin_ms"], window=tuple(runs[0]["window"]), title=name.replace("_", " "))
-        figures.append(
-            (
-                f"Paradigm {name}: rates of the trained columns by condition, mean and standard error over networks; shaded: where the response is taken.",
-                drawn,
-            )
-        )
-    if (
-        repeats := [r.measured["repeats"] for r in results.runs if (r.setting, r.arm) == (PARADIGMS, TRAINED)]
-    ) and repeats[0]:
-        curves = {
-            label: {float(k + 1): [r[label][k] for r in repeats] for k in range(len(repeats[0][label]))}
-            for label in repeats[0]
-        }
-        figures.append(
-            (
-                "Response of L23E to each repeat of a sequence, and to other sequences until the last.",
-                arms_over(curves, xlabel="Repeat", ylabel="Rate [Hz]", percent=False),
-            )
-        )
-    if config.biophysics:
-        fine = f"dt {config.biophysics.fine}"
-        pairs = {
-            NAMED[what]: {lesion: (lesion_effect(results, lesion, REFERENCE, what), lesion_effect(results, lesion, fine, what)) for lesion in config.lesions}
-            for what in ("all", *COMPARED)
-        }  # fmt: skip
-        drawn = same_effect(pairs, xlabel="torch, 1 ms", ylabel=f"Brian2, {config.biophysics.fine}")
-        figures.append(
-            (
-                "Effects of lesions in both engines: lesioned minus intact, a dot per network; on the line they agree.",
-                drawn,
-            )
-        )
-    return figures
 
 
 def _example(config: ColumnConfig, place: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
