@@ -49,7 +49,7 @@ def circuit_of(variant: Variant) -> Circuit:
 
 
 def examine(variant: Variant) -> Run:
-    """Every paradigm: effects, rates over time by condition, cells of prediction errors."""
+    """Every paradigm: effects, cells of prediction errors; of the trained network also rates over time by condition."""
     config, circuit = variant.config, circuit_of(variant)
     measured: dict[str, Any] = {"effects": {}, "courses": {}, "cells": {}, "repeats": {}}
     for name, paradigm in config.paradigms.given().items():
@@ -58,7 +58,8 @@ def examine(variant: Variant) -> Run:
         shown = show(circuit, config.frame_code, trials_of(name, paradigm, stage), config.engine, variant.seed)
         for effect in paradigm.effects:
             measured["effects"][f"{name}: {effect.name}"] = difference(shown, effect)
-        measured["courses"][name] = courses(shown, config.code.ms / 2)
+        if variant.name == TRAINED:
+            measured["courses"][name] = courses(shown, config.code.ms / 2)
         if isinstance(paradigm, Mismatch):
             measured["cells"] = {
                 c: error_cells(shown, paradigm.criteria, c, variant.seed) for c in paradigm.criteria.cells
@@ -74,7 +75,7 @@ def courses(shown: Shown, bin_ms: float) -> dict[str, Any]:
     for name in COURSES:
         by_trial = psth(shown.recording, name, bin_ms, per="trial").values
         labels = list(dict.fromkeys(shown.labels.tolist()))
-        found["rates"][name] = {label: by_trial[shown.labels == label].mean(0).round(4).tolist() for label in labels}
+        found["rates"][name] = {label: by_trial[shown.labels == label].mean(0).round(2).tolist() for label in labels}
     return found
 
 
