@@ -117,7 +117,7 @@ def _start(task: Task) -> tuple[Circuit, FrameSettings]:
 
 
 def _batches(task: Task, circuit: Circuit, world: World, data: Digits, settings: FrameSettings) -> Callable[[], Batch]:
-    random = np.random.default_rng([task.seed, len(task.lesion)])
+    random = np.random.default_rng([task.seed, int(bool(task.lesion))])  # the same batches after every lesion
 
     def draw() -> Batch:
         scans = world.scans(data.train, settings.batch, random)
