@@ -56,15 +56,15 @@ def learned(circuit: Circuit, recording: xr.DataTree, trial: int = 0) -> Circuit
     return validate(Circuit(**plain))
 
 
-def with_rules(circuit: Circuit, other: Circuit) -> Circuit:
+def with_rules(circuit: Circuit, other: Circuit | None = None) -> Circuit:
     """The circuit with the plasticity that the projections of another have, or have not: the same edges awake and asleep.
 
     Parameters
     ----------
     circuit : Circuit
         Gives everything else, its weights among it.
-    other : Circuit
-        With projections of the same names.
+    other : Circuit, optional
+        With projections of the same names; without it, no projection keeps a rule.
 
     Raises
     ------
@@ -73,8 +73,9 @@ def with_rules(circuit: Circuit, other: Circuit) -> Circuit:
     SpecError
         A rule does not fit the circuit, for instance a state that its cells do not have.
     """
-    plain, rules = to_plain(validate(circuit)), to_plain(validate(other)).get("projections", {})
+    plain: dict[str, Any] = to_plain(validate(circuit))
     names = plain.get("projections", {})
+    rules = {name: {} for name in names} if other is None else to_plain(validate(other)).get("projections", {})
     if set(names) != set(rules):
         differing = ", ".join(f"'{n}'" for n in sorted(set(names) ^ set(rules)))
         raise InputError(f"the circuits have different projections ({differing}); rules go by their names")

@@ -16,7 +16,7 @@ from ..train.settings import Settings
 T = TypeVar("T")
 
 
-def _different(values: list[T]) -> list[T]:
+def different(values: list[T]) -> list[T]:
     """A seed or setting given twice would count one network as two, and make every interval too narrow."""
     if len(set(values)) < len(values):
         raise ValueError(f"expected different values, got {values}")
@@ -25,7 +25,7 @@ def _different(values: list[T]) -> list[T]:
 
 def _different_thresholds(starts: list[float]) -> list[float]:
     """Settings are named by thresholds to two places: those that look alike would be one setting."""
-    _different([f"{math.tanh(w):.2f}" for w in starts])
+    different([f"{math.tanh(w):.2f}" for w in starts])
     return starts
 
 
@@ -45,7 +45,7 @@ def _surrogate(text: str) -> str:
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Layers = Annotated[list[Positive], Field(min_length=1)]
-Different = Annotated[Layers, AfterValidator(_different)]
+Different = Annotated[Layers, AfterValidator(different)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -85,7 +85,7 @@ class DigitsConfig(ExperimentConfig):
 
     circuit: CircuitConfig
     training: TrainingConfig = TrainingConfig()
-    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_different)]
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(different)]
     n_steps: Positive = 8
     engines: Annotated[list[str], Field(min_length=2)]
     surrogates: list[Annotated[str, AfterValidator(_surrogate)]] = []
@@ -95,7 +95,7 @@ class DigitsConfig(ExperimentConfig):
 class ArmsConfig(ExperimentConfig):
     """What every experiment with arms has: paired seeds, processes."""
 
-    seeds: Annotated[list[Seed], Field(min_length=2), AfterValidator(_different)]
+    seeds: Annotated[list[Seed], Field(min_length=2), AfterValidator(different)]
     workers: Positive = 2
 
 
@@ -118,8 +118,8 @@ class DepthConfig(TrainedArmsConfig):
 class SelfPredictionConfig(TrainedArmsConfig):
     """Wrapped neurons on digits row by row and pixel by pixel."""
 
-    tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1), AfterValidator(_different)]
-    neurons: Annotated[list[Annotated[str, AfterValidator(_piece)]], Field(min_length=1), AfterValidator(_different)]
+    tasks: Annotated[list[Literal["rows", "pixels"]], Field(min_length=1), AfterValidator(different)]
+    neurons: Annotated[list[Annotated[str, AfterValidator(_piece)]], Field(min_length=1), AfterValidator(different)]
     hidden: Layers
 
 
@@ -136,7 +136,7 @@ class GatingConfig(TrainedArmsConfig):
     """Robustness of gated neurons to perturbations not seen in training, at equal clean accuracy and rate."""
 
     hidden: Layers
-    codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1), AfterValidator(_different)] = ["rate"]
+    codings: Annotated[list[Literal["rate", "latency"]], Field(min_length=1), AfterValidator(different)] = ["rate"]
     n_steps: Positive = 20
     input_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.85
@@ -226,7 +226,7 @@ class RateGradientConfig(TrainedArmsConfig):
     hidden: Layers
     steps: Different
     memory_steps: Different = [16, 64, 256]
-    leaks: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), AfterValidator(_different)] = [
+    leaks: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), AfterValidator(different)] = [
         0.9,
         0.2,
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-RECEPTORS = {
+RECEPTORS: dict[str, str | float] = {
     "Mg": 1 / 3.57, "E_E": "0 mV", "E_I": "-75 mV", "E_K": "-90 mV", "tau_A": "2 ms", "tau_N": "80 ms", "tau_G": "6 ms", "tau_Mg": "2 ms",
 }  # fmt: skip
 """Parameters of every cell: block by magnesium, reversal potentials, time constants of AMPA, NMDA, GABA_A and of the block."""

@@ -85,6 +85,8 @@ def fit_frames(
     NumericalError
         The loss is no longer finite or has exploded.
     """
+    if settings.start is not None:
+        _set_bias(network, settings.start)
     optimiser = _optimiser(network, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda k: 0.55 + 0.45 * float(np.cos(np.pi * k / settings.updates))
@@ -127,14 +129,23 @@ def predicted(network: Network, outputs: Outputs, ms: int) -> torch.Tensor:
 
 def _optimiser(network: Network, settings: FrameSettings) -> torch.optim.Optimizer:
     """Adam whose step is relative to a projection's mean weight: weights of a circuit in units differ by orders of magnitude."""
-    readout, groups = readout_of(network), []
+    numbers, readout = _numbers_of_readout(network), readout_of(network)
     onto = {p.name for p in network.program.pathways if p.post == readout}
+    groups = []
     for name, values in network.named_parameters():
-        own = name.split(".")[-1]
-        if own.split(":")[0] == readout and settings.start is not None:
-            with torch.no_grad():
-                values.fill_(settings.start)
-        is_readout = own in onto or own.split(":")[0] == readout
+        is_readout = name in numbers or name.split(".")[-1] in onto
         rate = settings.readout_rate if is_readout else settings.weight_rate * float(values.detach().abs().mean())
         groups.append({"params": [values], "lr": rate})
     return torch.optim.Adam(groups)
+
+
+@torch.no_grad()
+def _set_bias(network: Network, start: float) -> None:
+    for values in _numbers_of_readout(network).values():
+        values.fill_(start)
+
+
+def _numbers_of_readout(network: Network) -> dict[str, torch.nn.Parameter]:
+    """Trainable numbers of the read-out, by the parameter's name."""
+    own = f"{readout_of(network)}:"
+    return {name: p for name, p in network.named_parameters() if name.split(".")[-1].startswith(own)}

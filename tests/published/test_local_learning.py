@@ -10,7 +10,7 @@ import xarray as xr
 
 import cortexsnn as cx
 from cortexsnn.experiments.column import local
-from cortexsnn.experiments.column.networks import FEEDBACK, cells, column, rows
+from cortexsnn.experiments.column.networks import FEEDBACK, PYRAMIDAL, cells, column, rows
 from cortexsnn.experiments.column.score import errors_by_kind
 from cortexsnn.train.data import digits
 from cortexsnn.train.frame_spikes import FrameCode, Spikes
@@ -43,14 +43,14 @@ def taught(rules: local.LocalRules) -> tuple[cx.Circuit, cx.Circuit]:
 def seen(rules: local.LocalRules | None) -> xr.DataTree:
     """Pyramidal cells of a column, taught or not, for half a minute of other sequences; no rule is at work."""
     circuit = column(FEEDBACK, 100, CODE) if rules is None else taught(rules)[1]
-    probes = {name: ["spikes", "Vd"] for name in local.READ}
+    probes = {name: ["spikes", "Vd"] for name in PYRAMIDAL}
     inputs = local.chained(spikes(circuit, 100, 9))
     return cx.simulate(circuit, inputs, engine=STANDALONE, seed=SEED, probes=probes)
 
 
 def off_target(recording: xr.DataTree) -> float:
     """Mean distance of the pyramidal cells' rates from the target [Hz]."""
-    rates = [1000 * recording[name]["spikes"].mean(("trial", "step")).values for name in local.READ]
+    rates = [1000 * recording[name]["spikes"].mean(("trial", "step")).values for name in PYRAMIDAL]
     return float(np.abs(np.concatenate(rates) - local.DEFAULT.target).mean())
 
 
@@ -77,7 +77,7 @@ def test_the_plastic_column_learns_the_same_weights_in_every_engine() -> None:
 def test_dendrites_come_to_predict_their_somata() -> None:
     """Each cell's predicted rate comes closer to its own, its spikes no less likely, and few weights end at a bound."""
     first, last = seen(None), seen(APICAL_ALONE)
-    for name in local.READ:
+    for name in PYRAMIDAL:
         assert local.dendritic_error(last, name) < 0.7 * local.dendritic_error(first, name), name
         assert local.dendritic_information(last, name) > 0.98 * local.dendritic_information(first, name), name
     moved = local.moved(*taught(APICAL_ALONE), SEED)
@@ -95,7 +95,7 @@ def test_inhibition_brings_rates_to_the_target_and_dendrites_follow() -> None:
     untaught, inhibited, both = seen(None), seen(INHIBITION_ALONE), seen(local.DEFAULT)
     assert off_target(inhibited) < 0.7 * off_target(untaught)
     assert off_target(both) < 0.7 * off_target(untaught)
-    for name in local.READ:
+    for name in PYRAMIDAL:
         assert local.dendritic_error(both, name) < 0.7 * local.dendritic_error(inhibited, name), name
 
 
@@ -103,7 +103,7 @@ def test_the_read_out_finds_frames_in_cells_and_nothing_where_they_are_silent() 
     """Better than the mean frame, which is what silent cells leave, by little: layer 2/3 of an untaught column says about a hundredth of frames."""
     circuit = column(FEEDBACK, 60, CODE, spread=0.0)
     train, test = scans(150, 2), scans(60, 3)
-    silent = circuit.with_parameters({f"neurons.{name}.parameters.V_T": "50 mV" for name in local.READ})
+    silent = circuit.with_parameters({f"neurons.{name}.parameters.V_T": "50 mV" for name in PYRAMIDAL})
     found, nothing = (local.read_out(c, CODE, train, test, "torch", SEED) for c in (circuit, silent))
     mean = np.broadcast_to(train.targets.mean((0, 1)), test.targets.shape)
     assert nothing["rate L23E"] == nothing["rate L5E"] == 0

@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 from scipy.special import exprel
 
-from ...errors import InputError
 from ...library import load
 from ...lower import lower
 from ...realise import realise
@@ -38,6 +37,7 @@ class Simulation(NamedTuple):
     """One network under one setting, lesioned or not; at its own step and without a disturbance it runs in torch, where it was trained."""
 
     config: ColumnConfig
+    settings: Biophysics
     folder: Path
     seed: int
     sweep: str = ""
@@ -58,7 +58,7 @@ def simulate(simulation: Simulation) -> Run:
     """Held-out sequences: errors by kind of frame, activity, plateaus and bursts."""
     config, seed = simulation.config, simulation.seed
     circuit = load(network_file(simulation.folder, FEEDBACK, seed))
-    scans = held_out(config, seed, biophysics_of(config).sequences)
+    scans = held_out(config, seed, simulation.settings.sequences)
     inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 106]))
     if simulation.lesion:
         circuit = lesioned(circuit, simulation.lesion)
@@ -70,24 +70,15 @@ def simulate(simulation: Simulation) -> Run:
     return Run(BIOPHYSICS, simulation.name, seed, {**measured, "trainings": 0})
 
 
-def biophysics_of(config: ColumnConfig) -> Biophysics:
-    """What is configured; there is no simulation without it."""
-    if config.biophysics is None:
-        raise InputError("biophysics: expected settings of simulations, got null")
-    return config.biophysics
-
-
-def simulations(config: ColumnConfig, folder: Path) -> list[Simulation]:
+def simulations(config: ColumnConfig, settings: Biophysics, folder: Path) -> list[Simulation]:
     """Every setting and, at the trained step in torch and at a fine one in Brian2, every lesion."""
-    b = config.biophysics
-    if b is None:
-        return []
-    steps = dict.fromkeys((*b.dt, b.fine))
-    settings: list[tuple[str, Any]] = [("", None), *(("dt", dt) for dt in steps), *((HELD, dt) for dt in b.dt)]
-    settings += [(sweep, value) for sweep in SWEEPS if sweep != "dt" for value in getattr(b, sweep)]
-    wanted: list[tuple[str, Any, str]] = [(*setting, "") for setting in settings]
-    wanted += [(sweep, value, lesion) for sweep, value in (("", None), ("dt", b.fine)) for lesion in config.lesions]
-    return [Simulation(config, folder, seed, *each) for each in wanted for seed in config.seeds]
+    own, fine = ("", None), ("dt", settings.fine)
+    steps = dict.fromkeys((*settings.dt, settings.fine))
+    intact: list[tuple[str, Any]] = [own, *(("dt", dt) for dt in steps), *((HELD, dt) for dt in settings.dt)]
+    intact += [(sweep, value) for sweep in SWEEPS if sweep != "dt" for value in getattr(settings, sweep)]
+    wanted: list[tuple[str, Any, str]] = [(*each, "") for each in intact]
+    wanted += [(*each, lesion) for each in (own, fine) for lesion in config.lesions]
+    return [Simulation(config, settings, folder, seed, *each) for each in wanted for seed in config.seeds]
 
 
 def recorded(circuit: Circuit, inputs: dict[str, np.ndarray], simulation: Simulation) -> xr.DataTree:
@@ -103,7 +94,7 @@ def recorded(circuit: Circuit, inputs: dict[str, np.ndarray], simulation: Simula
     if simulation.sweep in ("dt", HELD):
         job = refine(circuit, job, realisation, simulation.value)
     elif simulation.sweep == "methods":  # at the trained step an integrator is told from its step by nothing
-        job = refine(circuit, job, realisation, biophysics_of(simulation.config).fine)
+        job = refine(circuit, job, realisation, simulation.settings.fine)
     return build(
         job, execute(job, *split_engine(simulation.engine)), {"circuit": circuit.name, "seed": simulation.seed}, {}
     )

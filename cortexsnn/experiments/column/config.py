@@ -10,7 +10,7 @@ from ...circuits.predictive_column import SIZES
 from ...train.frame_spikes import FrameCode
 from ...train.next_frame import FrameSettings
 from ...train.scan import World
-from ..config import ArmsConfig, Config, Positive, Share, _different
+from ..config import ArmsConfig, Config, Positive, Share, different
 
 MEAN_PIXEL = 0.3
 """Of digits, about: where the bias of a read-out starts."""
@@ -244,11 +244,11 @@ class ColumnConfig(ArmsConfig):
     code: CodeConfig = CodeConfig()
     training: FrameTrainingConfig
     hierarchy: Annotated[int, Field(ge=60)] | None = None
-    arms: Annotated[list[Arm], AfterValidator(_different)]
+    arms: Annotated[list[Arm], AfterValidator(different)]
     retrain: Annotated[int, Field(ge=1)] = 100
     held_out: Annotated[int, Field(ge=8)] = 400
-    variants: Annotated[list[Variant], AfterValidator(_different)]
-    lesions: Annotated[list[Literal["PV", "SOM", "VIP", "plateau", "command"]], AfterValidator(_different)]
+    variants: Annotated[list[Variant], AfterValidator(different)]
+    lesions: Annotated[list[Literal["PV", "SOM", "VIP", "plateau", "command"]], AfterValidator(different)]
     paradigms: Paradigms = Paradigms()
     biophysics: Biophysics | None = Biophysics()
     proof: Proof | None = None

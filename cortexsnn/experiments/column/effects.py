@@ -52,9 +52,10 @@ def examine(variant: Variant) -> Run:
     """Every paradigm: effects, cells of prediction errors; of the trained network also rates over time by condition."""
     config, circuit = variant.config, circuit_of(variant)
     measured: dict[str, Any] = {"effects": {}, "courses": {}, "cells": {}, "repeats": {}}
+    data = digits(variant.seed).test
     for name, paradigm in config.paradigms.given().items():
         random = np.random.default_rng([variant.seed, 105])
-        stage = Stage(config.world_of(), config.frame_code, digits(variant.seed).test, random)
+        stage = Stage(config.world_of(), config.frame_code, data, random)
         shown = show(circuit, config.frame_code, trials_of(name, paradigm, stage), config.engine, variant.seed)
         for effect in paradigm.effects:
             measured["effects"][f"{name}: {effect.name}"] = difference(shown, effect)

@@ -69,7 +69,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
         examine, [Variant(config, place, v, seed) for v in (TRAINED, *config.variants) for seed in config.seeds]
     )
     if config.biophysics:
-        results.collect(biophysics.simulate, simulations(config, place))
+        results.collect(biophysics.simulate, simulations(config, config.biophysics, place))
     if config.local:
         results.collect(
             lessons.examine,

@@ -8,9 +8,7 @@ from ...circuits.predictive_column import TERMINALS
 from ...spec import Circuit, to_plain
 from ...validate import validate
 from ...wiring import endpoint_name
-from .networks import cells, class_of
-
-INTERNEURONS = ("PV", "SOM", "VIP")
+from .networks import PYRAMIDAL, cells, class_of
 
 
 def lesioned(circuit: Circuit, what: str) -> Circuit:
@@ -25,7 +23,7 @@ def lesioned(circuit: Circuit, what: str) -> Circuit:
         terminals release the same share of every weight as when rested.
     """
     if what == "plateau":
-        return circuit.with_parameters({f"neurons.{layer}.parameters.G_P": "0 nS" for layer in ("L23E", "L5E")})
+        return circuit.with_parameters({f"neurons.{layer}.parameters.G_P": "0 nS" for layer in PYRAMIDAL})
     if what == "short-term plasticity":
         at_once = {"tau_recovery": "0.001 ms", "tau_facilitation": "0.001 ms"}
         return circuit.with_parameters(

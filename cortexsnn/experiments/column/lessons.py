@@ -14,8 +14,8 @@ from ...train.data import digits
 from ...train.frame_spikes import Spikes
 from ..arms import Run
 from .config import ColumnConfig, LocalConfig
-from .local import READ, LocalRules, chained, dendritic_error, dendritic_information, learn, moved, plastic, read_out
-from .networks import FEEDBACK, rows
+from .local import LocalRules, chained, dendritic_error, dendritic_information, learn, moved, plastic, read_out
+from .networks import FEEDBACK, PYRAMIDAL, rows
 from .training import UNTRAINED, held_out, network_file, start
 
 LESSONS, LOCAL, GRADIENT = "local learning", "local rules", "gradients"
@@ -57,11 +57,11 @@ def examine(lesson: Lesson) -> Run:
     found = read_out(circuit, config.frame_code, train, test, config.engine, seed)
     inputs = chained(rows(circuit, config.frame_code, test, np.random.default_rng([seed, 111])))
     recording = simulate(
-        circuit, inputs, engine=config.engine, seed=seed, probes={name: ["spikes", "Vd"] for name in READ}
+        circuit, inputs, engine=config.engine, seed=seed, probes={name: ["spikes", "Vd"] for name in PYRAMIDAL}
     )
     dendrites = {
-        "dendritic error": float(np.mean([dendritic_error(recording, name) for name in READ])),
-        "dendritic information": float(np.mean([dendritic_information(recording, name) for name in READ])),
+        "dendritic error": float(np.mean([dendritic_error(recording, name) for name in PYRAMIDAL])),
+        "dendritic information": float(np.mean([dendritic_information(recording, name) for name in PYRAMIDAL])),
     }
     return Run(LESSONS, lesson.way, seed, {**found, **dendrites, **measured})
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from ...learned import learned
+from ...learned import learned, with_rules
 from ...plasticity import rule
 from ...realise import realise
 from ...run import simulate
@@ -20,11 +20,9 @@ from ...spec import Circuit, to_plain
 from ...train.frame_spikes import FrameCode, Spikes
 from ...train.scan import Scans
 from ...validate import validate
-from .networks import cells, rows
+from .networks import PYRAMIDAL, cells, rows
 from .score import errors_by_kind
 
-READ = ("L23E", "L5E")
-"""Pyramidal cells: they have dendrites that predict, and the read-out sees them."""
 APICAL = ("command_L23E", "command_L5E")
 SOMATIC = ("L23PV_L23E", "L5PV_L5E")
 """PV cells onto somata of cells whose dendrites predict. Not of layer 4: with four times its inhibition it still follows the thalamus at 14 Hz."""
@@ -105,20 +103,12 @@ def learn(circuit: Circuit, draw: Callable[[], Spikes], updates: int, engine: st
     for _ in range(updates):
         recording = simulate(circuit, chained(draw()), engine=engine, seed=seed, probes={})
         circuit = learned(circuit, recording)
-    return frozen(circuit)
+    return with_rules(circuit)
 
 
 def chained(spikes: Mapping[str, np.ndarray]) -> Spikes:
     """Sequences one after the other as one trial: (step, sequence, channel) -> (step, 1, channel)."""
     return {name: s.transpose(1, 0, 2).reshape(-1, 1, s.shape[2]) for name, s in spikes.items()}
-
-
-def frozen(circuit: Circuit) -> Circuit:
-    """The circuit without its rules."""
-    plain: dict[str, Any] = to_plain(circuit)
-    for projection in plain["projections"].values():
-        projection.pop("plasticity", None)
-    return validate(Circuit(**plain))
 
 
 def moved(before: Circuit, after: Circuit, seed: int) -> dict[str, tuple[float, float]]:
@@ -170,7 +160,7 @@ def _counts(
         circuit, chained(inputs) if chain else inputs, engine=engine, seed=seed,
         probes={name: ["spikes"] for name in cells(circuit)},
     )  # fmt: skip
-    spikes = np.concatenate([_rows(recording, name, "spikes") for name in READ], axis=2)
+    spikes = np.concatenate([_rows(recording, name, "spikes") for name in PYRAMIDAL], axis=2)
     if chain:
         spikes = spikes.reshape(scans.moves.shape[1], -1, spikes.shape[2]).transpose(1, 0, 2)
     counts = spikes.reshape(-1, code.ms, *spikes.shape[1:])[:, code.ms // 2 :].sum(1, dtype=float)

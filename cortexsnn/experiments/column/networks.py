@@ -17,6 +17,8 @@ from ...validate import validate
 FEEDBACK, SOMA, NONE, PLAIN = "apical feedback", "the same onto somata", "no apical feedback", "plain LIF network"
 APICAL = {FEEDBACK: "feedback", SOMA: "soma", NONE: "none"}
 """Arm of the column -> argument of its builder."""
+PYRAMIDAL = ("L23E", "L5E")
+"""Classes with an apical compartment."""
 TAU = 20.0
 """Of the plain network's cells and read-out [ms], as of the column's."""
 TOP_DOWN_HZ = 1.0
@@ -73,17 +75,9 @@ def plain(parameters: int, code: FrameCode) -> Circuit:
 
 
 def rows(circuit: Circuit, code: FrameCode, scans: Scans, random: np.random.Generator) -> Spikes:
-    """Spikes of every input for sequences, (step, sample, channel)."""
-    return with_noise(
-        circuit,
-        {"thalamus": code.thalamus(scans.shown, random), "command": code.command(scans.commands, random)},
-        random,
-    )
-
-
-def with_noise(circuit: Circuit, shown: Spikes, random: np.random.Generator) -> Spikes:
-    """The inputs that carry something, and those of the circuit that carry nothing."""
-    steps, samples = next(iter(shown.values())).shape[:2]
+    """Spikes of every input for sequences, also of those that carry nothing, (step, sample, channel)."""
+    shown = {"thalamus": code.thalamus(scans.shown, random), "command": code.command(scans.commands, random)}
+    steps, samples = shown["thalamus"].shape[:2]
     rates = {"background": BACKGROUND_HZ, "top_down": TOP_DOWN_HZ}
     quiet = {
         name: noise(steps, samples, drive.n, rates[name], random)

@@ -13,10 +13,8 @@ from ...run import simulate
 from ...spec import Circuit
 from ...train.frame_spikes import FrameCode
 from .config import Effect
-from .networks import cells
+from .networks import PYRAMIDAL, cells
 from .paradigms import Trials
-
-APICAL = ("L23E", "L5E")
 
 
 class Shown(NamedTuple):
@@ -47,7 +45,7 @@ def show(circuit: Circuit, code: FrameCode, trials: Trials, engine: str, seed: i
         "thalamus": code.thalamus(trials.frames, random),
         "command": code.command(trials.commands, random, trials.more),
     }
-    probes = {name: ["spikes", *(["mean(Vd)"] if name in APICAL else [])] for name in cells(circuit)}
+    probes = {name: ["spikes", *(["mean(Vd)"] if name in PYRAMIDAL else [])] for name in cells(circuit)}
     recording = simulate(circuit, inputs, engine=engine, seed=seed, probes=probes)
     start, stop = (float(s * code.ms) for s in trials.window)
     repeats = tuple((float(a * code.ms), float(b * code.ms)) for a, b in trials.repeats)

@@ -16,11 +16,15 @@ from ...analysis import (
     plateaus,
     synaptic_current,
 )
+from ...lower import lower
+from ...neurons.cortical import RECEPTORS
 from ...spec import Circuit
-from .networks import cells, class_of
+from ...units import parse_quantity
+from .networks import PYRAMIDAL, cells, class_of
 
+REVERSALS = {g: parse_quantity(RECEPTORS[e]).value for g, e in (("g_As", "E_E"), ("g_Gs", "E_I"))}
+"""Of the somatic conductances whose currents are weighed [mV]."""
 BURST_MS, PLATEAU_MV, PLATEAU_MS, BIN_MS, LAG_MS = 16.0, -40.0, 10.0, 25.0, 20.0
-PYRAMIDAL = ("L23E", "L5E")
 
 
 def probes(circuit: Circuit, currents: bool = False) -> dict[str, Any]:
@@ -29,7 +33,8 @@ def probes(circuit: Circuit, currents: bool = False) -> dict[str, Any]:
     for name in PYRAMIDAL:
         if name in found:
             found[name] += ["Vd", *(("Vs", "g_As", "g_Gs") if currents else ())]
-    return found | {"prediction": [_output(circuit)]}
+    output = lower(circuit).population("prediction").output
+    return found | {"prediction": [output.target] if output else []}
 
 
 def activity(circuit: Circuit, recording: xr.DataTree) -> dict[str, float]:
@@ -55,13 +60,9 @@ def activity(circuit: Circuit, recording: xr.DataTree) -> dict[str, float]:
 
 
 def _balance(recording: xr.DataTree, name: str) -> dict[str, float]:
-    currents = (synaptic_current(recording, name, g, e, voltage="Vs") for g, e in (("g_As", 0.0), ("g_Gs", -75.0)))
+    currents = (synaptic_current(recording, name, g, e, voltage="Vs") for g, e in REVERSALS.items())
     balance = ei_balance(*currents, dt_ms=float(recording.attrs["dt_ms"]), max_lag_ms=LAG_MS)
     return {
         "inhibition over excitation": float(balance["ratio"].median()),
         "E/I correlation": float(np.nanmean(balance["correlation"])),
     }
-
-
-def _output(circuit: Circuit) -> str:
-    return "y" if circuit.name == "predictive_column" else "logit"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -191,7 +191,7 @@ def effects_table(results: Results, config: ColumnConfig, beside: Sequence[str])
             )  # fmt: skip
     return Table(
         caption=(
-            "Effects, fixed before any training, and what was found: mean over cells of the difference between two conditions, mean and 95 % interval "
+            "Effects, fixed before these trainings, and what was found: mean over cells of the difference between two conditions, mean and 95 % interval "
             f"over {len(config.seeds)} networks, the unit of inference. Verdicts are not corrected for their number. Beside it the same in other networks: "
             + ", ".join(beside) + "."
         ),
@@ -202,8 +202,7 @@ def effects_table(results: Results, config: ColumnConfig, beside: Sequence[str])
 
 def verdict(values: Sequence[float], sign: int) -> str:
     """Whether an interval over networks has the expected sign."""
-    found = estimate(values)
-    seen = 1 if found.low > 0 else -1 if found.high < 0 else 0
+    seen = _seen(values)
     if sign == 0:
         return "nothing seen, as expected" if seen == 0 else "a change where little is expected"
     return "as expected" if seen == sign else "the opposite" if seen == -sign else "not seen"
@@ -308,6 +307,7 @@ def _agreement(a: Sequence[float], b: Sequence[float]) -> str:
     return "same sign" if signs[0] == signs[1] else "opposite" if signs[0] == -signs[1] else "seen in one"
 
 
-def _seen(values: Iterable[float]) -> int:
-    found = estimate(list(values))
+def _seen(values: Sequence[float]) -> int:
+    """1 or -1 where the interval over networks lies on one side of 0, else 0."""
+    found = estimate(values)
     return int(found.low > 0) - int(found.high < 0)
