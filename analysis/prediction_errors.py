@@ -38,7 +38,9 @@ def prediction_error_cells(
     A cell's contrast in a condition is Hedges' g of its counts against the control. A negative cell has a contrast above ``driven`` where the
     prediction exceeds the input, its t-test among those below a false discovery rate (Benjamini and Hochberg) over cells; a contrast
     within ``flat`` of 0 where both match; and one below ``flat`` where the input exceeds the prediction. A positive cell the other way round. Odd
-    trials of each condition select, even ones measure. Labels are permuted over trials, for all cells alike, and cells counted again.
+    trials of each condition select, even ones measure. Two kinds of chance: labels are permuted over trials, for all cells alike, which says
+    whether conditions matter at all; and each condition's contrasts are permuted over cells, which says whether more cells combine them in
+    this way than cells that are driven by each condition at random.
 
     Parameters
     ----------
@@ -56,7 +58,8 @@ def prediction_error_cells(
     -------
     xarray.Dataset
         ``contrast`` (condition, neuron), on the measuring half; ``kind`` (neuron), 1 positive, -1 negative, 0 neither, as selected;
-        by (kind,): ``n``, ``n_expected`` over permutations, ``p`` of the count, and ``measured``, mean contrast of the selected cells in their own
+        by (sign,): ``n``; ``n_expected`` and ``p`` of the count over permutations of labels; ``n_independent`` and ``p_independent`` over
+        permutations of cells; ``measured``, mean contrast of the selected cells in their own
         condition on the measuring half (NaN without any), ``confirmed``, how many of them meet the criteria of size there again.
 
     Raises
@@ -84,18 +87,24 @@ def prediction_error_cells(
     counts = np.concatenate([found.counts()[g[half::2]] for half in (0, 1) for g in groups]).astype(float)
     sizes = [g[half::2].size for half in (0, 1) for g in groups]
     edges = np.cumsum([0, *sizes])
-    middle, criteria = edges[len(ROLES)], (driven, flat, rate)
+    middle = edges[len(ROLES)]
 
     def halves(rows: np.ndarray) -> list[list[np.ndarray]]:
         parts = [rows[a:b] for a, b in pairwise(edges)]
         return [parts[: len(ROLES)], parts[len(ROLES) :]]
 
     selecting, measuring = halves(counts)
-    kind, measured = _selected(selecting, *criteria), _contrasts(measuring)
-    random, chance = np.random.default_rng(seed), []
+    contrasts, driven_by = _tested(selecting, rate)
+    kind, measured = _kinds(contrasts, driven_by, driven, flat), _contrasts(measuring)
+    random = np.random.default_rng(seed)
+    chance, independent = [], []
     for _ in range(n_permutations):
         order = random.permutation(middle)
-        chance.append(_numbers(_selected(halves(np.concatenate([counts[order], counts[middle:]]))[0], *criteria)))
+        mixed = _tested(halves(np.concatenate([counts[order], counts[middle:]]))[0], rate)
+        chance.append(_numbers(_kinds(*mixed, driven, flat)))
+        orders = random.permuted(np.tile(np.arange(found.n_neurons), (len(contrasts), 1)), axis=1)
+        apart = np.take_along_axis(contrasts, orders, 1), np.take_along_axis(driven_by, orders[:2], 1)
+        independent.append(_numbers(_kinds(*apart, driven, flat)))
     n = _numbers(kind)
     again = _by_size(measured, driven, flat)
     own = {-1: measured[0], 1: measured[1]}
@@ -105,7 +114,9 @@ def prediction_error_cells(
             "kind": ("neuron", kind, {"units": "1"}),
             "n": ("sign", n, {"units": "1"}),
             "n_expected": ("sign", np.mean(chance, axis=0), {"units": "1"}),
-            "p": ("sign", (1 + (np.array(chance) >= n).sum(0)) / (1 + n_permutations), {"units": "1"}),
+            "p": ("sign", _p(chance, n), {"units": "1"}),
+            "n_independent": ("sign", np.mean(independent, axis=0), {"units": "1"}),
+            "p_independent": ("sign", _p(independent, n), {"units": "1"}),
             "measured": ("sign", [_mean(own[s][kind == s]) for s in (-1, 1)], {"units": "1"}),
             "confirmed": ("sign", [int((again[kind == s] == s).sum()) for s in (-1, 1)], {"units": "1"}),
         },
@@ -131,14 +142,25 @@ def _by_size(contrast: np.ndarray, driven: float, flat: float) -> np.ndarray:
     )
 
 
-def _selected(parts: list[np.ndarray], driven: float, flat: float, rate: float) -> np.ndarray:
-    kind = _by_size(_contrasts(parts), driven, flat)
-    for sign, part in ((-1, parts[1]), (1, parts[2])):
+def _tested(parts: list[np.ndarray], rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Contrasts (over, under, match; neuron), and whether a cell differs from the control where over and under (2, neuron)."""
+    passed = []
+    for part in parts[1:3]:
         with np.errstate(invalid="ignore", divide="ignore"):
             test = stats.ttest_ind_from_stats(*_moments(part), *_moments(parts[0]), equal_var=False)
-        p = np.nan_to_num(test.pvalue, nan=1.0)
-        kind[(kind == sign) & (stats.false_discovery_control(p) > rate)] = 0
+        passed.append(stats.false_discovery_control(np.nan_to_num(test.pvalue, nan=1.0)) <= rate)
+    return _contrasts(parts), np.array(passed)
+
+
+def _kinds(contrast: np.ndarray, differs: np.ndarray, driven: float, flat: float) -> np.ndarray:
+    kind = _by_size(contrast, driven, flat)
+    for sign, passed in zip((-1, 1), differs, strict=True):
+        kind[(kind == sign) & ~passed] = 0
     return kind
+
+
+def _p(chance: list[np.ndarray], n: np.ndarray) -> np.ndarray:
+    return np.asarray((1 + (np.array(chance) >= n).sum(0)) / (1 + len(chance)))
 
 
 def _moments(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

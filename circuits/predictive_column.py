@@ -40,7 +40,8 @@ TERMINALS = {
     "pv": (0.35, "150 ms", "5 ms"),
     "fac": (0.08, "60 ms", "400 ms"),
 }
-"""Utilisation, recovery, facilitation. That dynamics follow the target's class is Campagnola et al. 2022; the numbers are ours."""
+"""Utilisation, recovery, facilitation. That those of excitatory synapses follow the target's class, those of inhibitory ones in part the
+source's, is Campagnola et al. 2022; the numbers are ours."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Connection:
     terminal: str | None = None
     gaba_b: float = 0.0
     receptor: str = "E"
+
+    @property
+    def autapses(self) -> bool:
+        """PV cells have some, as in cortex (recalled)."""
+        return self.pre.endswith("PV")
 
 
 Row = tuple[str, str, float, float, int]
@@ -139,11 +145,11 @@ class _Parts:
     def connect(self, connection: Connection, pre: str, post: str, source: str) -> None:
         """``source`` is the class of ``pre`` in the reference column."""
         n, reference = self.sizes[pre], {**SIZES, "thalamus": THALAMUS, "top_down": TOP_DOWN}[source]
-        autapses = pre == post
-        indegree = min(n - autapses, max(1, round(connection.probability * n)))
-        weight = connection.weight * connection.probability * (reference - autapses) / indegree
+        not_itself = pre == post and not connection.autapses
+        indegree = min(n - not_itself, max(1, round(connection.probability * n)))
+        weight = connection.weight * connection.probability * (reference - not_itself) / indegree
         entry: dict[str, Any] = {
-            "pre": pre, "post": post, "connect": {"indegree": indegree, "multapses": False, "autapses": False},
+            "pre": pre, "post": post, "connect": {"indegree": indegree, "multapses": False, "autapses": not not_itself},
             "delay": _delay(connection, self.drawn_delays), "trainable": self.trainable,
             "weight": _lognormal(weight * self._gain(connection)),
             "deliver": self._ports(connection),
@@ -200,7 +206,7 @@ class _Parts:
 
 def build(
     cells: int = REFERENCE, columns: int = 1, thalamus: int | None = None, commands: int = 0, outputs: int = 0,
-    apical: Literal["feedback", "soma", "none"] = "feedback", short_term: bool = True, charge: bool = True, plateau: float = 0.6,
+    apical: Literal["feedback", "soma", "unrelated", "none"] = "feedback", short_term: bool = True, charge: bool = True, plateau: float = 0.6,
     spread: float = 1.0, background: int = 300, drawn_delays: bool = True, trainable: bool = False,
 ) -> Circuit:  # fmt: skip
     """One column, or a hierarchy whose upper column drives the apical compartments of the one below.
@@ -221,8 +227,9 @@ def build(
         Channels of the inputs; of the thalamus 80 at 400 cells unless given.
     outputs : int
         Numbers of a read-out ``prediction`` of layers 2/3 and 5 of the lowest column, by weights of two opponent ports.
-    apical : {"feedback", "soma", "none"}
-        Where what comes from above acts: on apical compartments, on somata, nowhere.
+    apical : {"feedback", "soma", "unrelated", "none"}
+        Where what comes from above acts: on apical compartments; on somata; on apical compartments, but from inputs ``unrelated_…`` in place of the
+        command and of the layer above, with as many channels; nowhere.
     short_term : bool
         Whether axons have terminals with depression or facilitation, where the literature has them.
     charge : bool
@@ -256,6 +263,11 @@ def build(
     parts.sizes.update({name: i["size"] for name, i in inputs.items()})
     for prefix in prefixes:
         parts.column(prefix, spread)
+    if apical == "unrelated":
+        rates = {f"{prefix}L5E": 4 for prefix in prefixes[1:]} | ({"command": 1} if commands else {})
+        for source, rate in rates.items():
+            parts.sizes[f"unrelated_{source}"] = n = parts.sizes[source]
+            inputs[f"unrelated_{source}"] = {"size": n, "kind": "poisson", "rate": f"{rate} Hz"}
     for k, prefix in enumerate(prefixes):
         parts.background(prefix)
         for connection in INTRINSIC:
@@ -266,10 +278,12 @@ def build(
         above = [f"{prefixes[k + 1]}L5E"] if k + 1 < len(prefixes) else ["top_down"]
         for source in [*above, *(["command"] if commands else [])]:
             for connection in FROM_ABOVE:
-                if connection.onto == "apical" and apical == "none":
+                onto_apical = connection.onto == "apical"
+                if onto_apical and apical == "none":
                     continue
-                placed = connection if apical == "feedback" else replace(connection, onto="soma")
-                parts.connect(placed, source, prefix + connection.post, "top_down")
+                placed = replace(connection, onto="soma") if apical == "soma" else connection
+                other = f"unrelated_{source}" if onto_apical and f"unrelated_{source}" in inputs else source
+                parts.connect(placed, other, prefix + connection.post, "top_down")
     if outputs:
         _read_out(parts, prefixes[0], outputs)
     return Circuit(
@@ -279,7 +293,7 @@ def build(
             "A synthesis, not a published model; not here: layers 1 and 6, SOM in layer 4, gap junctions, pulvinar.",
             "Billeh et al. 2020, Neuron 106:388: probabilities marked in the source, those of VIP from all Htr3a cells.",
             "Naud & Sprekeler 2018, PNAS 115:E6329: midpoint and slope of the apical nonlinearity, adaptation, as in public code.",
-            "Campagnola et al. 2022, doi:10.1126/science.abj5861: that short-term dynamics follow the target's class.",
+            "Campagnola et al. 2022, doi:10.1126/science.abj5861: short-term dynamics follow the target's class (excitatory), in part the source's (inhibitory).",
             "Ours: sizes, capacitances, weights, short-term constants, background, and the probabilities not marked.",
         ),
         dt="1 ms",
@@ -326,7 +340,7 @@ def _check(
         "columns: expected 1, 2 or 3": columns not in (1, 2, 3),
         "thalamus: expected 1 channel at least": thalamus is not None and thalamus < 1,
         "commands and outputs: expected 0 or more": min(commands, outputs) < 0,
-        "apical: expected feedback, soma or none": apical not in ("feedback", "soma", "none"),
+        "apical: expected feedback, soma, unrelated or none": apical not in ("feedback", "soma", "unrelated", "none"),
         f"background: expected {max(n for n, _ in BACKGROUND.values())} channels at least": background < max(n for n, _ in BACKGROUND.values()),
     }  # fmt: skip
     found = [text for text, is_wrong in wrong.items() if is_wrong]

@@ -1,4 +1,4 @@
-"""Small changes of a job, to ask how much of its activity survives them: coarser weights, jittered delays, another drive."""
+"""Small changes of a job, to ask how much of its activity survives them: coarser weights, jittered delays, another drive, noisier synapses."""
 
 from __future__ import annotations
 
@@ -59,6 +59,21 @@ def redrawn_spikes(job: Job, share: float, seed: int) -> Job:
         order = np.where(random.random(rows.shape) < share, moved, np.arange(rows.shape[1])[None, :, None])
         drive[source.name] = np.take_along_axis(rows, order, axis=1)
     return replace(job, drive=drive)
+
+
+def lost_spikes(job: Job, source: str, share: float, seed: int) -> Job:
+    """A share of an input's spikes lost at random, and its weights as much larger: synapses of the same mean drive and more noise.
+
+    The variance of what they give grows by ``1 / (1 - share)``. A channel that fails fails at all its synapses.
+    """
+    rows = np.asarray(job.drive[source])
+    kept = stream(seed, "perturb", "lost", source).random(rows.shape) >= share
+    own = {p.name for p in job.program.pathways if p.pre == source}
+
+    def larger(name: str, edges: Edges) -> Edges:
+        return replace(edges, values=edges.values / (1 - share)) if name in own else edges
+
+    return replace(_with_edges(job, larger), drive={**job.drive, source: rows * kept})
 
 
 def _with_edges(job: Job, change: Change) -> Job:

@@ -21,13 +21,18 @@ class Scans(NamedTuple):
     frames : float (frame + 1, sample, pixel), in [0, 1]; the last is only a target
     moves : int (frame, sample), -1, 0 or 1: what the window does between a frame and the next
     commands : int (frame, sample): what the command says; the moves unless uncoupled
-    hidden : bool (frame, sample): frames that are not shown
+    covered : bool (frame, sample, pixel): what is not seen
     """
 
     frames: np.ndarray
     moves: np.ndarray
     commands: np.ndarray
-    hidden: np.ndarray
+    covered: np.ndarray
+
+    @property
+    def occluded(self) -> np.ndarray:
+        """Frames of which something is not seen, (frame, sample)."""
+        return np.asarray(self.covered.any(-1))
 
     @property
     def targets(self) -> np.ndarray:
@@ -36,8 +41,8 @@ class Scans(NamedTuple):
 
     @property
     def shown(self) -> np.ndarray:
-        """What is seen, (frame, sample, pixel); NaN where a frame is hidden."""
-        return np.where(self.hidden[..., None], np.nan, self.frames[:-1])
+        """What is seen, (frame, sample, pixel), NaN elsewhere."""
+        return np.where(self.covered, np.nan, self.frames[:-1])
 
 
 class World(NamedTuple):
@@ -52,7 +57,9 @@ class World(NamedTuple):
     still : float
         Share of ways that are no movement.
     occluded : float
-        Probability that a frame is hidden, after the first two.
+        Probability that a frame is occluded, after the first two.
+    cover : float
+        Share of the window that is then covered, from one of its four sides; all of it with 1.
     coupled : bool
         Whether the command says how the window moves; else that of another sequence.
     ordered : bool
@@ -64,6 +71,7 @@ class World(NamedTuple):
     turn: float = 0.2
     still: float = 0.15
     occluded: float = 0.25
+    cover: float = 0.5
     coupled: bool = True
     ordered: bool = True
 
@@ -86,13 +94,20 @@ class World(NamedTuple):
             np.arange(n)[None, :, None, None], down[None, :, :, None], (at[..., None] + across)[:, :, None, :]
         ]
         frames = frames.reshape(self.frames + 1, n, -1)
-        hidden = random.random(moves.shape) < self.occluded
-        hidden[:2] = False
+        occluded = random.random(moves.shape) < self.occluded
+        occluded[:2] = False
+        covered = occluded[..., None] & self._covers()[random.integers(0, 4, moves.shape)]
         commands = moves if self.coupled else moves[:, np.roll(np.arange(n), 1)]
         if not self.ordered:
             order = random.permuted(np.broadcast_to(np.arange(self.frames + 1)[:, None], frames.shape[:2]), axis=0)
             frames = np.take_along_axis(frames, order[..., None], axis=0)
-        return Scans(frames, moves, commands, hidden)
+        return Scans(frames, moves, commands, covered)
+
+    def _covers(self) -> np.ndarray:
+        """What is covered from the left, the right, above, below: (side, pixel)."""
+        row, column = np.divmod(np.arange(self.window**2), self.window)
+        last = self.window - 1
+        return np.stack([column, last - column, row, last - row]) < round(self.cover * self.window)
 
     def _moves(self, n: int, random: np.random.Generator) -> np.ndarray:
         ways = np.where(random.random((self.frames, n)) < self.still, 0, random.choice(MOVES, (self.frames, n)))
@@ -105,7 +120,9 @@ class World(NamedTuple):
         wrong = {
             "frames: expected 2 at least": self.frames < 2,
             f"window: expected 1 to {SIDE}": not 1 <= self.window <= SIDE,
-            "turn, still, occluded: expected shares between 0 and 1": not all(0 <= p <= 1 for p in (self.turn, self.still, self.occluded)),
+            "turn, still, occluded, cover: expected shares between 0 and 1": not all(
+                0 <= p <= 1 for p in (self.turn, self.still, self.occluded, self.cover)
+            ),
             f"digits: expected images of {SIDE} x {SIDE} of every class, 0 to 9": digits.images.shape[1:] != (SIDE * SIDE,) or len(np.unique(digits.labels)) != 10,
         }  # fmt: skip
         if found := [text for text, is_wrong in wrong.items() if is_wrong]:

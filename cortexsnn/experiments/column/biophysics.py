@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from scipy.special import exprel
 
-from ...library import load
 from ...lower import lower
+from ...perturb import lost_spikes
 from ...realise import realise
 from ...recording import build
 from ...refine import refine
@@ -22,15 +22,16 @@ from ...validate import validate
 from ..arms import Run
 from ..fidelity import SWEEPS
 from .config import Biophysics, ColumnConfig
-from .lesions import lesioned
-from .networks import FEEDBACK, rows
+from .networks import rows
 from .score import errors_by_kind, predicted_frames
 from .statistics import activity, probes
-from .training import held_out, network_file
+from .training import INTACT, held_out, trained
 
 BIOPHYSICS, REFERENCE = "biophysics", "as trained"
 HELD = "dt, jumps held"
 """Sweep over time steps of the network whose jumps do not conserve charge; at 1 ms it is the same network."""
+NOISE = "synaptic noise"
+"""Sweep over shares of background spikes that are lost, their weights as much larger."""
 
 
 class Simulation(NamedTuple):
@@ -57,11 +58,9 @@ class Simulation(NamedTuple):
 def simulate(simulation: Simulation) -> Run:
     """Held-out sequences: errors by kind of frame, activity, plateaus and bursts."""
     config, seed = simulation.config, simulation.seed
-    circuit = load(network_file(simulation.folder, FEEDBACK, seed))
+    circuit = trained(config, simulation.folder, seed, simulation.lesion or INTACT)
     scans = held_out(config, seed, simulation.settings.sequences)
     inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 106]))
-    if simulation.lesion:
-        circuit = lesioned(circuit, simulation.lesion)
     if simulation.sweep == HELD:
         circuit = held(circuit)
     recording = recorded(circuit, inputs, simulation)
@@ -75,6 +74,7 @@ def simulations(config: ColumnConfig, settings: Biophysics, folder: Path) -> lis
     own, fine = ("", None), ("dt", settings.fine)
     steps = dict.fromkeys((*settings.dt, settings.fine))
     intact: list[tuple[str, Any]] = [own, *(("dt", dt) for dt in steps), *((HELD, dt) for dt in settings.dt)]
+    intact += [(NOISE, share) for share in settings.synaptic_noise]
     intact += [(sweep, value) for sweep in SWEEPS if sweep != "dt" for value in getattr(settings, sweep)]
     wanted: list[tuple[str, Any, str]] = [(*each, "") for each in intact]
     wanted += [(*each, lesion) for each in (own, fine) for lesion in config.lesions]
@@ -91,6 +91,8 @@ def recorded(circuit: Circuit, inputs: dict[str, np.ndarray], simulation: Simula
     job = prepare(circuit, lower(circuit), realisation, inputs, probes=wanted)
     if sweep is not None:
         job = sweep.job(job, simulation.value, simulation.seed)
+    if simulation.sweep == NOISE:
+        job = lost_spikes(job, "background", simulation.value, simulation.seed)
     if simulation.sweep in ("dt", HELD):
         job = refine(circuit, job, realisation, simulation.value)
     elif simulation.sweep == "methods":  # at the trained step an integrator is told from its step by nothing

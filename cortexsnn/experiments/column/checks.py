@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -46,6 +47,8 @@ def _checks(config: ColumnConfig) -> Iterator[Check]:
     yield "training.surrogate", partial(surrogate, config.training.surrogate)
     yield "training", config.frame_settings
     yield "engine", partial(split_engine, config.engine)
+    if config.networks:
+        yield "networks", partial(_folder, config.networks)
     for k, engine in enumerate(config.proof.engines if config.proof else ()):
         yield f"proof.engines.{k}", partial(split_engine, engine)
     stage = Stage(config.world_of(), config.frame_code, digits(config.seeds[0]).test, np.random.default_rng(0))
@@ -61,4 +64,16 @@ def _of_biophysics(settings: Biophysics, circuit: Circuit) -> Iterator[Check]:
     for method in settings.methods:
         yield "biophysics.methods", partial(SWEEPS["methods"].circuit, circuit, method)
     for sd in settings.delay_jitter:
-        yield "biophysics.delay_jitter", partial(expect, sd, TIME)
+        yield "biophysics.delay_jitter", partial(_not_negative, sd)
+
+
+def _not_negative(time: str) -> None:
+    if expect(time, TIME) < 0:
+        raise InputError(f"biophysics.delay_jitter: expected a time of 0 or more, got {time!r:.40}")
+
+
+def _folder(networks: str) -> None:
+    try:
+        Path(networks).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"networks: cannot write to '{networks}' ({error.strerror}); choose another folder") from None

@@ -16,10 +16,19 @@ MEAN_PIXEL = 0.3
 """Of digits, about: where the bias of a read-out starts."""
 Milliseconds = Annotated[int, Field(ge=1)]
 Variant = Literal[
-    "untrained", "shuffled", "uncoupled", "no short-term plasticity", "command cut", "no SOM", "no VIP", "no PV", "no plateau"
+    "untrained", "shuffled", "uncoupled", "no short-term plasticity", "command cut", "apical feedback cut", "no SOM", "no VIP", "no PV",
+    "no plateau",
 ]  # fmt: skip
 """Networks that an effect can be set against: other trainings, and lesions of the trained network."""
+Lesion = Literal["PV", "SOM", "VIP", "plateau", "command", "apical feedback", "short-term plasticity"]
 Arm = Literal["apical feedback", "the same onto somata", "no apical feedback", "shuffled", "uncoupled"]
+
+
+def known_cells(name: str) -> str:
+    """The name of a class, refused if it is none."""
+    if name not in SIZES:
+        raise ValueError(f"expected a class of cells ({', '.join(SIZES)}), got {name!r:.40}")
+    return name
 
 
 class WorldConfig(Config):
@@ -30,6 +39,7 @@ class WorldConfig(Config):
     turn: Share = 0.2
     still: Share = 0.15
     occluded: Share = 0.25
+    cover: Share = 0.5
 
 
 class CodeConfig(Config):
@@ -71,6 +81,8 @@ class Effect(Config):
 
     sign : 1, -1, or 0 for little
     against : a variant; then the effect is how much larger the difference is than in that network
+    select : two conditions; then only of cells that respond more in the first (Hedges' g above 0.5) in odd trials, measured in even ones
+    bound : where little is expected, how much is little [Hz or mV]
     size : what the reference states, as text
     """
 
@@ -81,16 +93,26 @@ class Effect(Config):
     compartment: Literal["soma", "apical"] = "soma"
     sign: Literal[-1, 0, 1]
     against: Variant | None = None
+    select: tuple[str, str] | None = None
+    bound: Annotated[float, Field(gt=0)] | None = None
     size: str = "not stated"
     reference: str
     rival: str
 
+    @model_validator(mode="after")
+    def _bounded(self) -> Effect:
+        if (self.sign == 0) != (self.bound is not None):
+            raise ValueError(f"{self.name}: expected a bound where sign is 0, and only there")
+        if self.select and self.compartment == "apical":
+            raise ValueError(
+                f"{self.name}: cells are selected by their rates; expected no select, or compartment: soma"
+            )
+        return self
+
     @field_validator("cells")
     @classmethod
     def _known(cls, cells: str) -> str:
-        if cells not in SIZES:
-            raise ValueError(f"expected a class of cells ({', '.join(SIZES)}), got {cells!r:.40}")
-        return cells
+        return known_cells(cells)
 
 
 class ParadigmConfig(Config):
@@ -103,7 +125,7 @@ class ParadigmConfig(Config):
     @model_validator(mode="after")
     def _labelled(self) -> ParadigmConfig:
         for effect in self.effects:
-            for label in (effect.first, effect.second):
+            for label in (effect.first, effect.second, *(effect.select or ())):
                 if label not in self.labels:
                     raise ValueError(
                         f"effects.{effect.name}: expected a condition ({', '.join(sorted(self.labels))}), got {label!r:.40}"
@@ -112,9 +134,12 @@ class ParadigmConfig(Config):
 
 
 class Oddball(ParadigmConfig):
-    """``before`` stimuli and one more, of which the response is taken; the same stimuli are last in every condition."""
+    """``before`` stimuli and one more, of which the response is taken; the same stimuli are last in every condition. ``trials`` of each condition and
+    stimulus of each pair; the stimuli of a pair differ by ``distance``, the root mean square over pixels."""
 
     before: Annotated[int, Field(ge=2)] = 6
+    pairs: Positive = 3
+    distance: Annotated[float, Field(ge=0, lt=1)] = 0.4
     others: Annotated[int, Field(ge=2)] = 8
     shown: Milliseconds = 250
     pause: Milliseconds = 250
@@ -145,7 +170,7 @@ class Sequence(ParadigmConfig):
 
 
 class CellCriteria(Config):
-    """Cells of prediction errors, fixed before: ``d`` to be driven, ``flat`` not to be, both in pooled standard deviations."""
+    """Cells of prediction errors, fixed before: ``driven`` or ``flat``, in pooled standard deviations; conditions of the paradigm, by role."""
 
     control: str = "off"
     over: str = "command only"
@@ -157,6 +182,15 @@ class CellCriteria(Config):
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     permutations: Annotated[int, Field(ge=19)] = 200
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return self.control, self.over, self.under, self.match
+
+    @field_validator("cells")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known_cells(name) for name in names)
+
 
 class Mismatch(ParadigmConfig):
     """The window moves as commanded for ``before``; then, for ``halt``, it goes on or stops, with the command or without."""
@@ -166,10 +200,19 @@ class Mismatch(ParadigmConfig):
     criteria: CellCriteria = CellCriteria()
     labels: frozenset[str] = frozenset({"match", "halt", "replay", "command only", "frames only", "off"})
 
+    @model_validator(mode="after")
+    def _roles(self) -> Mismatch:
+        roles = self.criteria.roles
+        if not set(roles) <= self.labels or len(set(roles)) < len(roles):
+            raise ValueError(
+                f"criteria: expected different conditions ({', '.join(sorted(self.labels))}), got {', '.join(roles)}"
+            )
+        return self
+
 
 class Surround(ParadigmConfig):
     shown: Milliseconds = 300
-    labels: frozenset[str] = frozenset({"centre", "same", "orthogonal", "annulus same", "annulus orthogonal", "blank"})
+    labels: frozenset[str] = frozenset({"centre", "same", "orthogonal", "annulus", "blank"})
 
 
 class TopDown(ParadigmConfig):
@@ -196,7 +239,8 @@ class Paradigms(Config):
 
 
 class Biophysics(Config):
-    """How the trained network is simulated: sequences of each, time steps, integrators, disturbances."""
+    """How the trained network is simulated: sequences of each, time steps, integrators, disturbances; of synaptic noise, the share of background spikes
+    that is lost."""
 
     sequences: Annotated[int, Field(ge=4)] = 64
     dt: Annotated[tuple[str, ...], Field(min_length=1)] = ("0.5 ms", "0.1 ms", "0.05 ms")
@@ -204,6 +248,7 @@ class Biophysics(Config):
     weight_bits: tuple[Annotated[int, Field(ge=1, le=52)], ...] = ()
     weight_noise: tuple[Annotated[float, Field(ge=0)], ...] = ()
     drive_noise: tuple[Share, ...] = ()
+    synaptic_noise: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = ()
     delay_jitter: tuple[str, ...] = ()
     fine: str = "0.1 ms"
 
@@ -211,7 +256,7 @@ class Biophysics(Config):
 class Proof(Config):
     """Engines in which the first trained network must do the same, on sequences of so many frames."""
 
-    engines: Annotated[list[str], Field(min_length=2)]
+    engines: Annotated[list[str], Field(min_length=2), AfterValidator(different)]
     sequences: Positive = 4
     frames: Annotated[int, Field(ge=2)] = 48
     minimum_spikes: Annotated[int, Field(ge=1)] = 10_000
@@ -248,7 +293,7 @@ class ColumnConfig(ArmsConfig):
     retrain: Annotated[int, Field(ge=1)] = 100
     held_out: Annotated[int, Field(ge=8)] = 400
     variants: Annotated[list[Variant], AfterValidator(different)]
-    lesions: Annotated[list[Literal["PV", "SOM", "VIP", "plateau", "command"]], AfterValidator(different)]
+    lesions: Annotated[list[Lesion], AfterValidator(different)]
     paradigms: Paradigms = Paradigms()
     biophysics: Biophysics | None = Biophysics()
     proof: Proof | None = None

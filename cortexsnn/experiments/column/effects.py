@@ -9,20 +9,19 @@ import numpy as np
 
 from ...analysis.prediction_errors import KINDS, ROLES, prediction_error_cells
 from ...analysis.rates import neuron_rates, psth
-from ...library import load
 from ...spec import Circuit
 from ...train.data import digits
 from ..arms import Run
 from .config import CellCriteria, ColumnConfig, Mismatch
-from .lesions import lesioned
+from .lesions import SHORT_TERM
 from .networks import FEEDBACK
 from .paradigms import Stage, trials_of
 from .present import Shown, difference, show
-from .training import SHUFFLED, UNCOUPLED, UNTRAINED, network_file, start
+from .training import INTACT, SHUFFLED, UNCOUPLED, UNTRAINED, start, trained
 
 PARADIGMS, TRAINED = "paradigms", "trained"
 LESIONS = {
-    "no short-term plasticity": "short-term plasticity", "command cut": "command", "no SOM": "SOM", "no VIP": "VIP", "no PV": "PV",
+    "no short-term plasticity": SHORT_TERM, "command cut": "command", "apical feedback cut": "apical feedback", "no SOM": "SOM", "no VIP": "VIP", "no PV": "PV",
     "no plateau": "plateau",
 }  # fmt: skip
 """Variant -> the lesion of the trained network that makes it."""
@@ -44,8 +43,7 @@ def circuit_of(variant: Variant) -> Circuit:
     if variant.name == UNTRAINED:
         return start(variant.config, FEEDBACK)
     arm = variant.name if variant.name in (SHUFFLED, UNCOUPLED) else FEEDBACK
-    circuit = load(network_file(variant.folder, arm, variant.seed))
-    return lesioned(circuit, LESIONS[variant.name]) if variant.name in LESIONS else circuit
+    return trained(variant.config, variant.folder, variant.seed, LESIONS.get(variant.name, INTACT), arm)
 
 
 def examine(variant: Variant) -> Run:
@@ -86,7 +84,7 @@ def error_cells(shown: Shown, criteria: CellCriteria, population: str, seed: int
         shown.recording, population, shown.labels, {role: getattr(criteria, role) for role in ROLES}, driven=criteria.driven,
         flat=criteria.flat, rate=criteria.rate, n_permutations=criteria.permutations, seed=seed, start_ms=shown.start_ms, stop_ms=shown.stop_ms,
     )  # fmt: skip
-    names = ("n", "n_expected", "p", "measured", "confirmed")
+    names = ("n", "n_expected", "p", "n_independent", "p_independent", "measured", "confirmed")
     by_kind = {kind: {name: float(found[name].sel(sign=kind)) for name in names} for kind in KINDS}
     return {**by_kind, "n_cells": found.attrs["n_cells"]}
 

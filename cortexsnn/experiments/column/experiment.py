@@ -37,12 +37,17 @@ from .tables import (
     statistics_table,
 )  # fmt: skip
 from .training import (
+    CUT,
+    CUT_RETRAINED,
     HIERARCHIES,
+    HIERARCHY,
     INTACT,
+    MATCHED,
     PREDICTION,
     RETRAINED,
     SHUFFLED,
     UNCOUPLED,
+    WHOLE_RETRAINED,
     Task,
     baselines,
     held_out,
@@ -51,7 +56,7 @@ from .training import (
 )
 
 TITLE = "A column that predicts its input"
-ORDER = (FEEDBACK, SOMA, NONE, PLAIN, SHUFFLED, UNCOUPLED, *HIERARCHIES)
+ORDER = (FEEDBACK, SOMA, NONE, PLAIN, SHUFFLED, UNCOUPLED, *HIERARCHIES, CUT, WHOLE_RETRAINED, CUT_RETRAINED)
 """Of arms in the first table."""
 BESIDE = ("untrained", "shuffled", "no short-term plasticity", "command cut")
 """Variants in which every effect is shown."""
@@ -87,17 +92,21 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
         tables += [settings_table(results), fidelity_table(results, config.lesions, config.biophysics.fine)]
     found, agree = _findings(results, config), True
     more: dict[str, Any] = {"others": others}
-    proven: list[VerificationRow] = []
+    engines: list[VerificationRow] = []
     if config.proof:
-        proof = prove(config, config.proof, place)
+        proof, fired, minimum = proven = prove(config, config.proof, place)
+        enough = "" if fired >= minimum else f"; too few, {minimum} are needed"
         found.append(
-            f"The first trained network in {len(config.proof.engines)} engines: {proof.met}, {proof.n_spikes} spikes compared."
+            f"The first trained network in {len(config.proof.engines)} engines: {proof.met}, {fired} spikes of cells compared, {proof.n_spikes} with "
+            f"those of terminals{enough}."
         )
-        proven, agree = verification_rows(proof), proof.agree
-        more["proof"] = {"agree": agree, "class": proof.met, "spikes_compared": proof.n_spikes, "pairs": pairs(proof)}
+        engines, agree = verification_rows(proof), proven.agree
+        more["proof"] = {
+            "agree": agree, "class": proof.met, "spikes_of_cells": fired, "spikes_compared": proof.n_spikes, "pairs": pairs(proof),
+        }  # fmt: skip
     first = prediction_table(results, arms, others)
     summary = results.write(
-        folder, TITLE, first, figures(results, config, arms, _example(config, place)), found, more, tables, proven
+        folder, TITLE, first, figures(results, config, arms, _example(config, place)), found, more, tables, engines
     )
     return summary if agree else NotProven(summary)
 
@@ -105,19 +114,26 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
 def _train(results: Results, config: ColumnConfig, place: Path) -> list[str]:
     """All trainings; the arms that stand in the first table."""
     arms = [*config.arms, *(HIERARCHIES if config.hierarchy else ())]
-    results.collect(train, [Task(config, place, arm, seed) for seed in config.seeds for arm in arms])
-    spikes, learned = (
-        dict(zip(config.seeds, results.values(PREDICTION, FEEDBACK, what), strict=True))
-        for what in ("spikes", "parameters")
+    results.collect(
+        train, [Task(config, place, arm, seed) for seed in config.seeds for arm in arms if arm not in MATCHED]
     )
+
+    def measured(arm: str, what: str) -> dict[int, float]:
+        return dict(zip(config.seeds, results.values(PREDICTION, arm, what), strict=True))
+
+    matched = [arm for arm in (*arms, PLAIN) if arm in MATCHED]
+    spikes = {arm: measured(MATCHED[arm], "spikes") for arm in matched}
+    learned = measured(FEEDBACK, "parameters")
     tasks = [
-        Task(config, place, PLAIN, seed, rate=spikes[seed], parameters=round(learned[seed])) for seed in config.seeds
-    ]
-    tasks += [
-        Task(config, place, f"{RETRAINED} {lesion}", seed, lesion)
-        for lesion in (INTACT, *config.lesions)
-        for seed in config.seeds
-    ]
+        Task(config, place, arm, seed, spikes=spikes[arm][seed], parameters=round(learned[seed]))
+        for seed in config.seeds for arm in matched
+    ]  # fmt: skip
+    after = {f"{RETRAINED} {lesion}": (lesion, FEEDBACK) for lesion in (INTACT, *config.lesions)}
+    if config.hierarchy:
+        cut = {CUT: "upper column", CUT_RETRAINED: "upper column", WHOLE_RETRAINED: INTACT}
+        after |= {arm: (lesion, HIERARCHY) for arm, lesion in cut.items()}
+        arms += cut
+    tasks += [Task(config, place, arm, seed, *which) for arm, which in after.items() for seed in config.seeds]
     results.collect(train, tasks)
     return sorted([*arms, PLAIN], key=ORDER.index)
 
@@ -153,5 +169,5 @@ def _example(config: ColumnConfig, place: Path) -> tuple[np.ndarray, np.ndarray,
     circuit = load(network_file(place, FEEDBACK, seed))
     inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 102]))
     found = predicted_frames(simulate(circuit, inputs, engine=config.engine, seed=seed), config.code.ms)
-    chosen = np.argsort(-scans.hidden.sum(0), kind="stable")[:2]  # those in which most is hidden
+    chosen = np.argsort(-scans.occluded.sum(0), kind="stable")[:2]  # those with the most occluded frames
     return scans.shown[:, chosen], scans.targets[:, chosen], found[:, chosen]

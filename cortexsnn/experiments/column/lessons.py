@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...library import load
 from ...run import simulate
 from ...spec import Circuit
 from ...train.data import digits
@@ -16,7 +15,7 @@ from ..arms import Run
 from .config import ColumnConfig, LocalConfig
 from .local import LocalRules, chained, dendritic_error, dendritic_information, learn, moved, plastic, read_out
 from .networks import FEEDBACK, PYRAMIDAL, rows
-from .training import UNTRAINED, held_out, network_file, start
+from .training import UNTRAINED, held_out, start, trained
 
 LESSONS, LOCAL, GRADIENT = "local learning", "local rules", "gradients"
 WAYS = (UNTRAINED, LOCAL, "inhibition alone", "apical synapses alone", GRADIENT)
@@ -47,7 +46,7 @@ def examine(lesson: Lesson) -> Run:
     untaught = start(config, FEEDBACK)
     measured: dict[str, Any] = {"trainings": 0}
     if lesson.way == GRADIENT:
-        circuit = load(network_file(lesson.folder, FEEDBACK, seed))
+        circuit = trained(config, lesson.folder, seed)
     elif lesson.way == UNTRAINED:
         circuit = untaught
     else:

@@ -15,13 +15,14 @@ from ...train.scan import Scans
 from ...validate import validate
 
 FEEDBACK, SOMA, NONE, PLAIN = "apical feedback", "the same onto somata", "no apical feedback", "plain LIF network"
-APICAL = {FEEDBACK: "feedback", SOMA: "soma", NONE: "none"}
-"""Arm of the column -> argument of its builder."""
+APICAL = {FEEDBACK: "feedback", SOMA: "soma", NONE: "unrelated"}
+"""Arm of the column -> argument of its builder. Without feedback the same connections carry what knows nothing of the sequence."""
 PYRAMIDAL = ("L23E", "L5E")
 """Classes with an apical compartment."""
 TAU = 20.0
 """Of the plain network's cells and read-out [ms], as of the column's."""
-TOP_DOWN_HZ = 1.0
+TOP_DOWN_HZ, UNRELATED_HZ = 1.0, 8.0
+"""Of inputs that say nothing; the second in place of layer 5 of a column above, about as much as it fires."""
 
 
 def column(arm: str, cells: int, code: FrameCode, **more: Any) -> Circuit:
@@ -75,12 +76,15 @@ def plain(parameters: int, code: FrameCode) -> Circuit:
 
 
 def rows(circuit: Circuit, code: FrameCode, scans: Scans, random: np.random.Generator) -> Spikes:
-    """Spikes of every input for sequences, also of those that carry nothing, (step, sample, channel)."""
+    """Spikes of every input for sequences, also of those that carry nothing, (step, sample, channel); an unrelated command is that of another
+    sequence."""
     shown = {"thalamus": code.thalamus(scans.shown, random), "command": code.command(scans.commands, random)}
+    if "unrelated_command" in circuit.inputs:
+        shown["unrelated_command"] = code.command(np.roll(scans.commands, 1, axis=1), random)
     steps, samples = shown["thalamus"].shape[:2]
     rates = {"background": BACKGROUND_HZ, "top_down": TOP_DOWN_HZ}
     quiet = {
-        name: noise(steps, samples, drive.n, rates[name], random)
+        name: noise(steps, samples, drive.n, rates.get(name, UNRELATED_HZ), random)
         for name, drive in circuit.inputs.items() if name not in shown
     }  # fmt: skip
     return {**shown, **quiet}

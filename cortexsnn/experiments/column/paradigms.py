@@ -14,6 +14,7 @@ from ...train.scan import World
 from .config import Mismatch, Oddball, Omission, ParadigmConfig, Repetition, Sequence, Surround, TopDown
 
 RIGHT = 1
+TRIES = 1000
 LEAD = 4
 """Frames of nothing before a train of stimuli: the network comes to rest."""
 
@@ -59,6 +60,16 @@ class Stage(NamedTuple):
         """Different windows of the digits, (patch, pixel)."""
         return self.world.scans(self.digits, n, self.random).frames[0]
 
+    def pair(self, path: str, distance: float) -> np.ndarray:
+        """Two windows so different, (2, pixel)."""
+        for _ in range(TRIES):
+            pair = self.patches(2)
+            if np.sqrt(((pair[0] - pair[1]) ** 2).mean()) >= distance:
+                return pair
+        raise InputError(
+            f"paradigms.{path}: no two windows were found that differ by {distance:g}; expected a smaller distance"
+        )
+
     def nothing(self, slots: int, trials: int) -> np.ndarray:
         return np.full((slots, trials, self.pixels), np.nan)
 
@@ -76,27 +87,27 @@ def _still(frames: np.ndarray) -> np.ndarray:
 
 
 def oddball(config: Oddball, stage: Stage) -> Trials:
-    """Trains of ``before`` stimuli and a last one, of two stimuli that change roles."""
+    """Trains of ``before`` stimuli and a last one; of each pair both stimuli take every role."""
     on, off = stage.slots("oddball.shown", config.shown), stage.slots("oddball.pause", config.pause)
-    pair, others = stage.patches(2), stage.patches(config.others)
     trains, labels = [], []
-    for k in range(2):
-        same = np.repeat(pair[k][None, None], config.trials, 0)
-        before = {
-            "deviant": np.broadcast_to(pair[1 - k], (config.trials, config.before, stage.pixels)),
-            "standard": np.broadcast_to(pair[k], (config.trials, config.before, stage.pixels)),
-            "control": others[stage.random.integers(0, config.others, (config.trials, config.before))],
-        }
-        for label, first in before.items():
-            trains.append(np.concatenate([first, same], axis=1))
-            labels += [label] * config.trials
+    for _ in range(config.pairs):
+        pair, others = stage.pair("oddball.distance", config.distance), stage.patches(config.others)
+        for own, other in (pair, pair[::-1]):
+            size = (config.trials, config.before, stage.pixels)
+            before = {
+                "deviant": np.broadcast_to(other, size), "standard": np.broadcast_to(own, size),
+                "control": others[stage.random.integers(0, config.others, size[:2])],
+            }  # fmt: skip
+            for label, first in before.items():
+                trains.append(np.concatenate([first, np.broadcast_to(own, (config.trials, 1, stage.pixels))], axis=1))
+                labels += [label] * config.trials
     frames = _train(stage, np.concatenate(trains), on, off)
     start = LEAD + config.before * (on + off)
     return Trials(frames, _still(frames), np.array(labels), (start, start + on))
 
 
 def omission(config: Omission, stage: Stage) -> Trials:
-    """A train whose next stimulus does not come, also after a train at random times; it comes; nothing at all."""
+    """A train whose next stimulus does not come, also after a train at random times but for the last pause; it comes; nothing at all."""
     on, off = stage.slots("omission.shown", config.shown), stage.slots("omission.pause", config.pause)
     patch, n = stage.patches(1)[0], config.trials
     regular = _train(stage, np.broadcast_to(patch, (n, config.before + 1, stage.pixels)), on, off)
@@ -105,7 +116,7 @@ def omission(config: Omission, stage: Stage) -> Trials:
     omitted[start:] = np.nan
     for trial in range(n):
         at = LEAD
-        for gap in stage.random.permutation(_gaps(config.before, off, stage.random)):
+        for gap in (*stage.random.permutation(_gaps(config.before - 1, off, stage.random)), off):
             irregular[at : at + on, trial] = patch
             at += on + gap
     parts = {"omitted": omitted, "irregular": irregular, "blank": blank, "shown": regular}
@@ -182,8 +193,7 @@ def surround(config: Surround, stage: Stage) -> Trials:
     for centre, other in (gratings, gratings[::-1]):
         shown = {
             "centre": np.where(inside, centre, np.nan), "same": centre, "orthogonal": np.where(inside, centre, other),
-            "annulus same": np.where(inside, np.nan, centre), "annulus orthogonal": np.where(inside, np.nan, other),
-            "blank": np.full((side, side), np.nan),
+            "annulus": np.where(inside, np.nan, centre), "blank": np.full((side, side), np.nan),
         }  # fmt: skip
         for label, picture in shown.items():
             parts.setdefault(label, []).append(np.tile(picture.ravel(), (half, 1)))

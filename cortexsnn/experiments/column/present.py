@@ -16,6 +16,10 @@ from .config import Effect
 from .networks import PYRAMIDAL, cells
 from .paradigms import Trials
 
+MEASURED = ("difference", "relative", "contrast")
+SELECTED = 0.5
+"""Hedges' g above which a cell prefers one condition to another."""
+
 
 class Shown(NamedTuple):
     """A recording of the trials of a paradigm, and the window of the response [ms]."""
@@ -56,12 +60,26 @@ def difference(shown: Shown, effect: Effect) -> dict[str, float]:
     """Mean over cells of the difference between two conditions [Hz, or mV of apical compartments], relative to the second, and as a
     standardised contrast."""
     response = shown.apical(effect.cells) if effect.compartment == "apical" else shown.rates(effect.cells)
-    first, second = (response[shown.labels == label] for label in (effect.first, effect.second))
+    if effect.select:
+        return _of_selected(shown, effect, effect.select)
+    return _between(*(response[shown.labels == label] for label in (effect.first, effect.second)))
+
+
+def _of_selected(shown: Shown, effect: Effect, by: tuple[str, str]) -> dict[str, float]:
+    """Odd trials choose the cells, even ones measure."""
+    rates = shown.rates(effect.cells)
+    above, below, first, second = (rates[shown.labels == label] for label in (*by, effect.first, effect.second))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        chosen = np.nan_to_num(hedges_g(above[::2], below[::2])) > SELECTED
+    found = (
+        _between(first[1::2, chosen], second[1::2, chosen]) if chosen.any() else dict.fromkeys(MEASURED, float("nan"))
+    )
+    return {**found, "cells": float(chosen.sum())}
+
+
+def _between(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     gap, base = float(first.mean() - second.mean()), float(second.mean())
     with np.errstate(invalid="ignore"):
         g = hedges_g(first, second)
-    return {
-        "difference": gap,
-        "relative": gap / abs(base) if base else float("nan"),
-        "contrast": float(np.nanmean(g)) if np.isfinite(g).any() else 0.0,
-    }
+    contrast = float(np.nanmean(g)) if np.isfinite(g).any() else 0.0
+    return dict(zip(MEASURED, (gap, gap / abs(base) if base else float("nan"), contrast), strict=True))

@@ -186,30 +186,42 @@ def effects_table(results: Results, config: ColumnConfig, beside: Sequence[str])
             others = ["" if effect.against else f"{np.mean(effect_values(results, key, v)):+.2g}" for v in beside]
             what = f"{effect.first} minus {effect.second}" + (f", above {effect.against}" if effect.against else "")
             rows.append(
-                [key, what, f"{effect.cells}, {effect.compartment}", _sign(effect), f"{shown(values, 2)} {unit}", verdict(values, effect.sign), *others,
-                 effect.size, effect.reference, effect.rival]
+                [key, what, f"{effect.cells}, {effect.compartment}", _sign(effect), f"{shown(values, 2)} {unit}", _relative(results, key, effect),
+                 verdict(values, effect), *others, effect.size, effect.reference, effect.rival]
             )  # fmt: skip
     return Table(
         caption=(
             "Effects, fixed before these trainings, and what was found: mean over cells of the difference between two conditions, mean and 95 % interval "
             f"over {len(config.seeds)} networks, the unit of inference. Verdicts are not corrected for their number. Beside it the same in other networks: "
-            + ", ".join(beside) + "."
+            + ", ".join(beside) + ". Relative: to the second condition, the median over networks. Little: the whole interval within the bound."
         ),
-        columns=["Effect", "Contrast", "Where", "Expected", "Found", "Verdict", *beside, "Size reported", "Reference", "Rival account"],
+        columns=["Effect", "Contrast", "Where", "Expected", "Found", "Relative", "Verdict", *beside, "Size reported", "Reference", "Rival account"],
         rows=rows,
     )  # fmt: skip
 
 
-def verdict(values: Sequence[float], sign: int) -> str:
-    """Whether an interval over networks has the expected sign."""
+def verdict(values: Sequence[float], effect: Effect) -> str:
+    """Whether an interval over networks has the expected sign, or is within what counts as little."""
+    if not np.isfinite(values).all():
+        return "not defined in every network"
+    if effect.bound:
+        found = estimate(values)
+        if max(-found.low, found.high) <= effect.bound:
+            return "as expected"
+        return "a change where little is expected" if max(found.low, -found.high) > effect.bound else "inconclusive"
     seen = _seen(values)
-    if sign == 0:
-        return "nothing seen, as expected" if seen == 0 else "a change where little is expected"
-    return "as expected" if seen == sign else "the opposite" if seen == -sign else "not seen"
+    return "as expected" if seen == effect.sign else "the opposite" if seen == -effect.sign else "not seen"
 
 
 def _sign(effect: Effect) -> str:
-    return {1: "more", -1: "less", 0: "little"}[effect.sign]
+    return f"within {effect.bound:g}" if effect.bound else "more" if effect.sign > 0 else "less"
+
+
+def _relative(results: Results, key: str, effect: Effect) -> str:
+    """Of rates; the median, for a rate near 0 makes a ratio large."""
+    values = effect_values(results, key, TRAINED, "relative")
+    rates = not effect.against and effect.compartment == "soma" and np.isfinite(values).all()
+    return f"{np.median(values):+.0%}" if rates else ""
 
 
 def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str]) -> Table:
@@ -220,13 +232,15 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
         for population in runs[0]:
             for kind in ("negative", "positive"):
                 found = [r[population][kind] for r in runs]
-                total = {what: sum(f[what] for f in found) for what in ("n", "n_expected", "confirmed")}
+                total = {
+                    what: sum(f[what] for f in found) for what in ("n", "n_expected", "n_independent", "confirmed")
+                }
                 n_cells = sum(r[population]["n_cells"] for r in runs)
                 measured = [f["measured"] for f in found if np.isfinite(f["measured"])]
-                above = sum(f["p"] <= 0.05 for f in found)
+                above = [f"{sum(f[p] <= 0.05 for f in found)} of {len(found)}" for p in ("p", "p_independent")]
                 rows.append(
-                    [f"{variant}: {population}, {kind}", f"{total['n']:.0f} of {n_cells}", f"{total['n_expected']:.2g}", f"{above} of {len(found)}",
-                     f"{total['confirmed']:.0f}", f"{np.mean(measured):.2f}" if measured else "-"]
+                    [f"{variant}: {population}, {kind}", f"{total['n']:.0f} of {n_cells}", f"{total['confirmed']:.0f}",
+                     f"{np.mean(measured):.2f}" if measured else "-", f"{total['n_expected']:.2g}", above[0], f"{total['n_independent']:.2g}", above[1]]
                 )  # fmt: skip
     c = config.paradigms.mismatch.criteria if config.paradigms.mismatch else None
     criteria = "" if c is None else (
@@ -235,12 +249,21 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
     )  # fmt: skip
     return Table(
         caption=(
-            "Cells of prediction errors, over all networks: selected on odd trials, by criteria fixed before."
-            + criteria
-            + " By chance: mean over "
-            "permutations of the labels. Confirmed: meet the criteria of size on even trials again; contrast: their mean there."
+            f"Cells of prediction errors, over all networks: selected on odd trials, by criteria fixed before.{criteria} Confirmed: meet the criteria of "
+            "size on even trials again; contrast: their mean there. Two kinds of chance, each with the mean count and the networks that have more at p <= "
+            "0.05: labels permuted over trials (whether conditions matter at all), and contrasts of each condition permuted over cells (whether more "
+            "cells combine them in this way than cells driven by each condition at random)."
         ),
-        columns=["Network: cells", "Found", "By chance", "Networks above chance", "Confirmed", "Contrast measured"],
+        columns=[
+            "Network: cells",
+            "Found",
+            "Confirmed",
+            "Contrast measured",
+            "Labels permuted",
+            "more",
+            "Cells permuted",
+            "more",
+        ],
         rows=rows,
     )
 

@@ -18,35 +18,43 @@ from ...spec import Circuit
 from ...specfile import save
 from ...train.data import Digits, digits
 from ...train.next_frame import Batch, FrameSettings, fit_frames
-from ...train.penalties import Penalty, ranges
+from ...train.penalties import HeldSpikes, Penalty, ranges, together
 from ...train.scan import Scans, World
 from ..arms import Run
 from .config import ColumnConfig
-from .lesions import lesioned
-from .networks import APICAL, FEEDBACK, NONE, PLAIN, cells, class_of, column, plain, rows
+from .lesions import SHORT_TERM, lesioned, mean_release
+from .networks import APICAL, FEEDBACK, NONE, PLAIN, SOMA, cells, class_of, column, plain, rows
 from .score import autoregressive, copied, errors_by_kind, mean_frame, predicted_frames
 from .statistics import activity, probes
 
 SHUFFLED, UNCOUPLED, UNTRAINED, RETRAINED = "shuffled", "uncoupled", "untrained", "retrained"
-HIERARCHIES = {"hierarchy": FEEDBACK, "hierarchy, no apical feedback": NONE}
+HIERARCHY, HIERARCHY_NONE = "hierarchy", "hierarchy, no apical feedback"
+HIERARCHIES = {HIERARCHY: FEEDBACK, HIERARCHY_NONE: NONE}
 """Arms of two columns -> the arm of one whose connections they have."""
+MATCHED = {SOMA: FEEDBACK, NONE: FEEDBACK, PLAIN: FEEDBACK, HIERARCHY_NONE: HIERARCHY}
+"""Arms that are held at as many spikes as another one fires."""
+CUT, CUT_RETRAINED, WHOLE_RETRAINED = (
+    "hierarchy, upper column cut", "hierarchy, upper column cut, retrained", "hierarchy, retrained",
+)  # fmt: skip
+"""The trained hierarchy whose lower column no longer hears the upper one, at once and trained on, and the whole one trained on as long."""
 PREDICTION = "next frame"
 INTACT = "nothing"
-WITHIN = 0.05
-"""The plain network's rate is held this close to the rate that gives the column's spikes."""
-PLAIN_STRENGTH = 0.1
 BASELINE_SEQUENCES = 6000
+RELEASE_SEQUENCES = 32
+"""On which the share that terminals release is measured."""
 
 
 class Task(NamedTuple):
-    """One network; ``rate`` [Hz] of all cells together is for the plain network, ``lesion`` for a retrained one."""
+    """One network; ``lesion`` of one that was trained as ``of``, trained on or not; ``spikes`` of all cells [1/s] at which it is held;
+    ``parameters`` of the plain network."""
 
     config: ColumnConfig
     folder: Path
     arm: str
     seed: int
     lesion: str = ""
-    rate: float = 0.0
+    of: str = FEEDBACK
+    spikes: float = 0.0
     parameters: int = 0
 
 
@@ -80,7 +88,8 @@ def train(task: Task) -> Run:
 def identity_of(task: Task) -> dict[str, Any]:
     """What a training depends on, as data."""
     kept = ("cells", "hierarchy", "world", "code", "training", "retrain", "held_out", "engine")
-    return {name: value for name, value in task.config.model_dump(mode="json").items() if name in kept}
+    own = {name: value for name, value in task.config.model_dump(mode="json").items() if name in kept}
+    return {**own, "spikes": task.spikes}
 
 
 def _trained(task: Task, place: Path) -> dict[str, Any]:
@@ -88,11 +97,25 @@ def _trained(task: Task, place: Path) -> dict[str, Any]:
     circuit, settings = _start(task)
     world = config.world_of(coupled=task.arm != UNCOUPLED, ordered=task.arm != SHUFFLED)
     network = to_torch(circuit, seed=task.seed, surrogate=config.training.surrogate)
-    errors = fit_frames(network, _batches(task, circuit, world, data, settings), settings, _penalty(task, circuit))
-    trained = from_torch(circuit, network)
-    save(trained, place)
+    draw = _batches(task, circuit, world, data, settings)
+    errors = [] if task.arm == CUT else fit_frames(network, draw, settings, _penalty(task, circuit))
+    taught = from_torch(circuit, network)
+    save(taught, place)
     learned = sum(p.numel() for p in network.parameters())
-    return {**scored(config, trained, task.seed), "loss": errors, "parameters": learned}
+    return {**scored(config, taught, task.seed), "loss": errors, "parameters": learned}
+
+
+def trained(config: ColumnConfig, folder: Path, seed: int, lesion: str = INTACT, arm: str = FEEDBACK) -> Circuit:
+    """A trained network, with a lesion."""
+    circuit = load(network_file(folder, arm, seed))
+    if lesion == INTACT:
+        return circuit
+    released = None
+    if lesion == SHORT_TERM:
+        random = np.random.default_rng([seed, 112])
+        scans = config.world_of().scans(digits(seed).train, RELEASE_SEQUENCES, random)
+        released = mean_release(circuit, rows(circuit, config.frame_code, scans, random), config.engine, seed)
+    return lesioned(circuit, lesion, released)
 
 
 def start(config: ColumnConfig, arm: str) -> Circuit:
@@ -108,9 +131,8 @@ def _start(task: Task) -> tuple[Circuit, FrameSettings]:
         return plain(task.parameters, config.frame_code), config.frame_settings(
             readout_rate=config.training.plain_readout_rate
         )
-    if task.arm.startswith(RETRAINED):
-        whole = load(network_file(task.folder, FEEDBACK, task.seed))
-        return whole if task.lesion == INTACT else lesioned(whole, task.lesion), config.frame_settings(
+    if task.lesion:
+        return trained(config, task.folder, task.seed, task.lesion, task.of), config.frame_settings(
             updates=config.retrain, start=None
         )
     return start(config, task.arm), config.frame_settings()
@@ -127,12 +149,12 @@ def _batches(task: Task, circuit: Circuit, world: World, data: Digits, settings:
 
 
 def _penalty(task: Task, circuit: Circuit) -> Penalty:
-    t = task.config.training
-    if task.arm == PLAIN:
-        rate = task.rate / circuit.populations["cells"].n
-        return ranges({"cells": ((1 - WITHIN) * rate, (1 + WITHIN) * rate)}, 1.0, PLAIN_STRENGTH)
-    wanted = {name: limits for name in cells(circuit) for kind, limits in t.ranges.items() if kind == class_of(name)}
-    return ranges(wanted, 1.0, t.strength)
+    t, names = task.config.training, cells(circuit)
+    wanted = {name: limits for name in names for kind, limits in t.ranges.items() if kind == class_of(name)}
+    found: list[Penalty] = [] if task.arm == PLAIN else [ranges(wanted, 1.0, t.strength)]
+    if task.spikes:
+        found.append(HeldSpikes({name: circuit.populations[name].n for name in names}, task.spikes))
+    return together(*found)
 
 
 def held_out(config: ColumnConfig, seed: int, n: int | None = None) -> Scans:
@@ -159,6 +181,7 @@ def baselines(config: ColumnConfig, seed: int) -> dict[str, dict[str, float]]:
         "mean frame": mean_frame(train, test),
         "copy of the last frame": copied(test),
         "linear autoregression": autoregressive(train, test),
-        "autoregression with products": autoregressive(train, test, products=True),
+        "autoregression with products": autoregressive(train, test, products=1),
+        "autoregression with products of two commands": autoregressive(train, test, products=2),
     }
     return {name: errors_by_kind(frames, test) for name, frames in found.items()}
