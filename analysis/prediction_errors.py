@@ -96,13 +96,13 @@ def prediction_error_cells(
     selecting, measuring = halves(counts)
     contrasts, driven_by = _tested(selecting, rate)
     kind, measured = _kinds(contrasts, driven_by, driven, flat), _contrasts(measuring)
-    random = np.random.default_rng(seed)
+    random, other = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     chance, independent = [], []
     for _ in range(n_permutations):
         order = random.permutation(middle)
         mixed = _tested(halves(np.concatenate([counts[order], counts[middle:]]))[0], rate)
         chance.append(_numbers(_kinds(*mixed, driven, flat)))
-        orders = random.permuted(np.tile(np.arange(found.n_neurons), (len(contrasts), 1)), axis=1)
+        orders = other.permuted(np.tile(np.arange(found.n_neurons), (len(contrasts), 1)), axis=1)
         apart = np.take_along_axis(contrasts, orders, 1), np.take_along_axis(driven_by, orders[:2], 1)
         independent.append(_numbers(_kinds(*apart, driven, flat)))
     n = _numbers(kind)

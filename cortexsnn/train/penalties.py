@@ -36,34 +36,14 @@ def ranges(wanted: Mapping[str, tuple[float, float]], dt_ms: float, strength: fl
     return penalty
 
 
-class HeldSpikes:
-    """Spikes of a network held at a number, by an augmented Lagrangian: a multiplier grows with every window of steps that has too many, so that at
-    last their mean over windows is right, however strongly the loss pulls away.
+def spikes(cells: Mapping[str, int], wanted: float, dt_ms: float, strength: float) -> Penalty:
+    """``strength`` times the squared relative distance of what populations (-> cells) fire together from a number of spikes [1/s]."""
 
-    Parameters
-    ----------
-    cells : mapping
-        Populations that count -> cells.
-    wanted : float
-        Spikes of all of them together [1/s].
-    dt_ms : float
-    pace : float
-        Growth of the multiplier by a relative distance of 1.
-    strength : float
-        Of the square of the relative distance beside it.
-    """
+    def penalty(outputs: Outputs) -> torch.Tensor:
+        fired = torch.stack([outputs[name][SPIKES].mean() * n for name, n in cells.items()]).sum() * (1000 / dt_ms)
+        return strength * (fired / wanted - 1) ** 2
 
-    def __init__(
-        self, cells: Mapping[str, int], wanted: float, dt_ms: float = 1.0, pace: float = 0.005, strength: float = 0.1
-    ) -> None:
-        self.cells, self.wanted, self.dt_ms, self.pace, self.strength = cells, wanted, dt_ms, pace, strength
-        self.multiplier = 0.0
-
-    def __call__(self, outputs: Outputs) -> torch.Tensor:
-        rates = [outputs[name][SPIKES].mean() * n for name, n in self.cells.items()]
-        distance = torch.stack(rates).sum() * (1000 / self.dt_ms) / self.wanted - 1
-        self.multiplier += self.pace * float(distance.detach())
-        return self.multiplier * distance + self.strength / 2 * distance**2
+    return penalty
 
 
 def balance(population: str, excitation: str, inhibition: str, strength: float) -> Penalty:

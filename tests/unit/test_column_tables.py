@@ -9,20 +9,86 @@ import pytest
 from cortexsnn.experiments.arms import Results, Run
 from cortexsnn.experiments.column import tables
 from cortexsnn.experiments.column.biophysics import BIOPHYSICS, REFERENCE
+from cortexsnn.experiments.column.config import ColumnConfig, Effect
+from cortexsnn.experiments.column.effects import PARADIGMS, TRAINED
+from cortexsnn.experiments.column.training import PREDICTION
 from cortexsnn.experiments.config import ArmsConfig
 
 HIGHER, LOWER, UNCLEAR = [1.0, 1.1, 0.9, 1.05], [-1.0, -1.1, -0.9, -1.05], [1.0, -1.1, 0.9, -1.05]
 
 
+def effect(**fields: Any) -> Effect:
+    given = {"name": "x", "first": "a", "second": "b", "cells": "L23E", "sign": 1, "reference": "r", "rival": "o"}
+    return Effect(**{**given, **fields})
+
+
 @pytest.mark.parametrize(
-    ("values", "sign", "said"),
+    ("values", "fields", "said"),
     [
-        (HIGHER, 1, "as expected"), (LOWER, 1, "the opposite"), (UNCLEAR, 1, "not seen"), (LOWER, -1, "as expected"), (HIGHER, -1, "the opposite"),
-        (UNCLEAR, 0, "nothing seen, as expected"), (HIGHER, 0, "a change where little is expected"),
+        (HIGHER, {}, "as expected"), (LOWER, {}, "the opposite"), (UNCLEAR, {}, "not seen"), (LOWER, {"sign": -1}, "as expected"),
+        (HIGHER, {"sign": -1}, "the opposite"), ([float("nan"), 1.0], {}, "not defined in every network"),
+        (HIGHER, {"sign": 0, "bound": 2.0}, "as expected"), (HIGHER, {"sign": 0, "bound": 0.5}, "a change where little is expected"),
+        (LOWER, {"sign": 0, "bound": 0.5}, "a change where little is expected"), (UNCLEAR, {"sign": 0, "bound": 1.0}, "inconclusive"),
     ],
 )  # fmt: skip
-def test_a_verdict_is_about_the_interval_over_networks(values: list[float], sign: int, said: str) -> None:
-    assert tables.verdict(values, sign) == said
+def test_a_verdict_is_about_the_interval_over_networks(values: list[float], fields: dict[str, Any], said: str) -> None:
+    assert tables.verdict(values, effect(**fields)) == said
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"sign": 0}, {"bound": 1.0}, {"select": ("a", "b"), "compartment": "apical"}, {"cells": "L6E"}],
+)
+def test_effects_that_mean_nothing_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        effect(**fields)
+
+
+def test_the_table_of_effects_says_the_difference_to_another_network_and_its_size() -> None:
+    effects = [
+        effect(name="plain"),
+        effect(name="above", against="no SOM"),
+        effect(name="apical", compartment="apical"),
+    ]
+    config = _config({"trials": 4, "effects": [e.model_dump() for e in effects]})
+    results = Results("x", config)
+    found = {TRAINED: [3.0, 3.1, 2.9], "no SOM": [1.0, 1.1, 0.9], "untrained": [0.0, 0.1, float("nan")]}
+    results.runs = [
+        Run(PARADIGMS, arm, seed, {"effects": {f"surround: {e.name}": {"difference": v, "relative": v / 10} for e in effects}})
+        for arm, values in found.items() for seed, v in enumerate(values)
+    ]  # fmt: skip
+    table = tables.effects_table(results, config, ["untrained"])
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert rows["surround: plain"]["Found"].startswith("3 (2.8")
+    assert rows["surround: plain"]["Relative"] == "+30%"
+    assert rows["surround: plain"]["untrained"] == "-"
+    assert rows["surround: above"]["Found"].startswith("2 (2 to 2)")  # paired: every network minus itself without SOM
+    assert rows["surround: above"]["Contrast"] == "same minus centre, above no SOM"
+    assert rows["surround: apical"]["Found"].endswith("mV")
+    assert all(row["Verdict"] == "as expected" for row in rows.values())
+
+
+def _config(surround: dict[str, Any]) -> ColumnConfig:
+    surround["effects"] = [{**e, "first": "same", "second": "centre"} for e in surround["effects"]]
+    config = ColumnConfig(
+        seeds=[0, 1, 2],
+        training={"ranges": {}},
+        arms=["apical feedback"],
+        variants=["untrained", "no SOM"],
+        lesions=[],
+        paradigms={"surround": surround},
+    )  # type: ignore[arg-type]
+    return config
+
+
+def test_spikes_beside_are_of_the_seed_that_is_furthest_off() -> None:
+    results = Results("x", ArmsConfig(seeds=[0, 1]))
+    results.runs = [
+        Run(PREDICTION, a, s, {"spikes": v})
+        for a, vs in {"p": [102.0, 95.0], "q": [100.0, 100.0]}.items()
+        for s, v in enumerate(vs)
+    ]
+    assert tables.spikes_beside(results, "p", "q") == pytest.approx(-0.05)
 
 
 def results_of(effects: dict[str, list[float]]) -> Results:

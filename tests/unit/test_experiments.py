@@ -34,7 +34,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "rate_gradient": {**SMALL, "hidden": [12], "steps": [2, 4], "memory_steps": [2, 4], "networks": 2, "training": FAST},
     "predictive_column": {
-        **SMALL, "cells": 60, "arms": ["apical feedback"], "retrain": 1, "held_out": 8, "variants": ["untrained"], "lesions": ["SOM"], "engine": "torch",
+        **SMALL, "cells": 60, "arms": ["apical feedback", "no apical feedback"], "retrain": 1, "held_out": 8, "engine": "torch",
+        "variants": ["untrained", "no short-term plasticity"], "lesions": ["SOM", "apical feedback"],
         "training": {"updates": 1, "batch": 4, "ranges": {"E": [0.5, 12]}}, "world": {"frames": 4},
         "paradigms": {
             "mismatch": {
@@ -43,7 +44,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
             },
             "repetition": {"trials": 4, "length": 2, "repeats": 3, "shown": 50, "effects": []},
         },
-        "biophysics": {"sequences": 4, "dt": ["0.5 ms"], "weight_bits": [4], "fine": "0.5 ms"},
+        "biophysics": {"sequences": 4, "dt": ["0.5 ms"], "weight_bits": [4], "synaptic_noise": [0.5], "fine": "0.5 ms"},
         "proof": {"engines": ["numpy", "torch"], "sequences": 1, "frames": 4, "minimum_spikes": 100}, "local": {"updates": 1, "sequences": 2, "fitted": 20},
     },
     "fi_curves": {"points": 300, "steps": 200},
@@ -132,6 +133,9 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("early_decisions", {"training": {}}, ["training: unknown key 'training'"]),
     ("competition", {"thresholds": [float("inf"), 1.5]}, ["thresholds.0", "thresholds.1"]),
     ("predictive_column", {"arms": ["no apical feedback"], "lesions": ["SOM", "XYZ"], "world": {"window": 9}}, ["lesions.1", "world.window"]),
+    ("predictive_column", {"networks": "/proc/nothing", "biophysics": {"delay_jitter": ["-1 ms"]}},
+     ["networks: cannot write to '/proc/nothing'", "biophysics.delay_jitter: expected a time of 0 or more, got '-1 ms'"]),
+    ("predictive_column", {"proof": {"engines": ["numpy", "numpy"]}}, ["proof.engines: expected different values"]),
     ("predictive_column", {"variants": ["shuffled"]}, ["arms: expected shuffled too"]),
     ("predictive_column", {
         "code": {"ms": 40}, "engine": "nest", "biophysics": {"dt": ["0.3 ms"], "methods": ["magic"], "fine": "0.1 s", "delay_jitter": ["1 mV"]},

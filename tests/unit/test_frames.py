@@ -12,7 +12,7 @@ from cortexsnn.experiments.column.score import autoregressive, copied, errors_by
 from cortexsnn.train.data import Part, digits
 from cortexsnn.train.frame_spikes import FrameCode
 from cortexsnn.train.next_frame import FrameSettings, fit_frames, predicted
-from cortexsnn.train.penalties import ranges
+from cortexsnn.train.penalties import ranges, spikes
 from cortexsnn.train.scan import SIDE, World
 
 
@@ -97,14 +97,23 @@ def test_a_command_is_in_the_channels_of_its_way() -> None:
 
 
 def test_a_range_of_rates_costs_nothing_inside_and_the_relative_distance_outside() -> None:
-    spikes = torch.zeros(100, 2, 4)
-    spikes[::10] = 1  # 100 Hz at 1 ms
+    fired = torch.zeros(100, 2, 4)
+    fired[::10] = 1  # 100 Hz at 1 ms
     penalty = ranges({"a": (50.0, 150.0)}, 1.0, 2.0)
-    assert float(penalty({"a": {"spikes": spikes}})) == 0.0
-    assert float(ranges({"a": (5.0, 80.0)}, 1.0, 2.0)({"a": {"spikes": spikes}})) == pytest.approx(2 * (20 / 80) ** 2)
-    assert float(ranges({"a": (200.0, 300.0)}, 1.0, 2.0)({"a": {"spikes": spikes}})) == pytest.approx(
+    assert float(penalty({"a": {"spikes": fired}})) == 0.0
+    assert float(ranges({"a": (5.0, 80.0)}, 1.0, 2.0)({"a": {"spikes": fired}})) == pytest.approx(2 * (20 / 80) ** 2)
+    assert float(ranges({"a": (200.0, 300.0)}, 1.0, 2.0)({"a": {"spikes": fired}})) == pytest.approx(
         2 * (100 / 200) ** 2
     )
+
+
+def test_spikes_of_populations_together_are_held_at_a_number() -> None:
+    outputs = {name: {"spikes": torch.zeros(100, 2, n)} for name, n in (("a", 4), ("b", 2))}
+    outputs["a"]["spikes"][::10] = 1  # 4 cells at 100 Hz
+    outputs["b"]["spikes"][::5] = 1  # 2 cells at 200 Hz
+    assert float(spikes({"a": 4, "b": 2}, 800.0, 1.0, 2.0)(outputs)) == pytest.approx(0.0, abs=1e-12)
+    assert float(spikes({"a": 4, "b": 2}, 640.0, 1.0, 2.0)(outputs)) == pytest.approx(2 * 0.25**2)
+    assert float(spikes({"a": 4}, 800.0, 1.0, 2.0)(outputs)) == pytest.approx(2 * 0.5**2)
 
 
 def test_predictors_that_are_no_networks() -> None:

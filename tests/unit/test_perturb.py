@@ -7,7 +7,7 @@ import pytest
 
 import cortexsnn as cx
 from cortexsnn.job import Job
-from cortexsnn.perturb import coarse_weights, jittered_delays, noisy_weights, redrawn_spikes
+from cortexsnn.perturb import coarse_weights, jittered_delays, lost_spikes, noisy_weights, redrawn_spikes
 from engines import job_of
 
 
@@ -54,6 +54,18 @@ def test_redrawn_spikes_keep_their_rate(job: Job) -> None:
             own = np.asarray(job.drive[name])
             assert abs(int(rows.sum()) - int(own.sum())) <= 5 * np.sqrt(own.sum())
             assert (share == 0) == bool((rows == own).all())
+
+
+def test_lost_spikes_keep_the_mean_drive_and_make_it_noisier(job: Job) -> None:
+    name = next(iter(job.drive))
+    own, changed = {p.name for p in job.program.pathways if p.pre == name}, lost_spikes(job, name, 0.5, 1)
+    before, after = (np.asarray(j.drive[name]) for j in (job, changed))
+    assert not (after & ~before.astype(bool)).any()
+    assert abs(int(after.sum()) - before.sum() / 2) <= 5 * np.sqrt(before.sum() / 4)
+    assert own
+    for key, edges in changed.edges.items():
+        np.testing.assert_array_equal(edges.values, job.edges[key].values * (2 if key in own else 1))
+    assert (np.asarray(lost_spikes(job, name, 0.0, 1).drive[name]) == before).all()
 
 
 def test_another_seed_is_another_change_and_the_same_the_same(job: Job) -> None:

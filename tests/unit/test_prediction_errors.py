@@ -66,6 +66,32 @@ def test_without_an_effect_no_more_are_found_than_by_chance() -> None:
     assert sum(float((f["p"] <= 0.05).sum()) for f in found) <= 2
 
 
+def test_cells_driven_at_random_are_more_than_permuted_labels_give_and_no_more_than_permuted_cells() -> None:
+    """Half of the cells follow each condition, whatever the others do: some look like error cells, and no error is computed."""
+    found = []
+    for seed in range(5):
+        random = np.random.default_rng(100 + seed)
+        rates = {label: np.where(random.random(N_CELLS) < 0.5, 60.0, 20.0) for label in CONDITIONS.values()}
+        rates["off"] = np.full(N_CELLS, 20.0)
+        found.append(prediction_error_cells(*_labelled(recorded(rates, seed)), CONDITIONS, flat=0.6))
+    assert sum(float(f["n"].sum()) for f in found) > 20
+    assert all((f["p"] <= 2 / 201).all() for f in found)
+    assert sum(float((f["p_independent"] <= 0.05).sum()) for f in found) <= 2
+    n, expected = (sum(float(f[what].sum()) for f in found) for what in ("n", "n_independent"))
+    assert 0.7 < n / expected < 1.4
+
+
+def test_error_cells_are_more_than_cells_that_are_driven_at_random() -> None:
+    """Every cell that a condition drives is driven by that one alone."""
+    rates = flat()
+    rates["command only"][:8] = 80.0
+    rates["frames only"][8:16] = 80.0
+    rates["match"][16:32] = 80.0
+    found = prediction_error_cells(*_labelled(recorded(rates)), CONDITIONS, flat=0.6)
+    assert (found["p_independent"] <= 0.05).all()
+    assert (found["n"] > 1.5 * found["n_independent"]).all()
+
+
 def _labelled(pair: tuple[xr.DataTree, np.ndarray]) -> tuple[xr.DataTree, str, np.ndarray]:
     return pair[0], "E", pair[1]
 

@@ -41,6 +41,7 @@ from .training import (
     CUT_RETRAINED,
     HIERARCHIES,
     HIERARCHY,
+    HIERARCHY_NONE,
     INTACT,
     MATCHED,
     PREDICTION,
@@ -90,7 +91,7 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     tables += [effects_table(results, config, beside), cells_table(results, config, [TRAINED, *config.variants])]
     if config.biophysics:
         tables += [settings_table(results), fidelity_table(results, config.lesions, config.biophysics.fine)]
-    found, agree = _findings(results, config), True
+    found, agree = _findings(results, config, others), True
     more: dict[str, Any] = {"others": others}
     engines: list[VerificationRow] = []
     if config.proof:
@@ -144,20 +145,29 @@ def _others(config: ColumnConfig) -> dict[str, dict[str, list[float]]]:
     return {name: {kind: [f[name][kind] for f in found] for kind in KINDS} for name in found[0]}
 
 
-def _findings(results: Results, config: ColumnConfig) -> list[str]:
-    def compared(kind: str, arm: str, base: str = FEEDBACK) -> str:
-        return gap(results.values(PREDICTION, arm, kind), results.values(PREDICTION, base, kind))
+def _findings(results: Results, config: ColumnConfig, others: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
+    def error(arm: str, kind: str) -> list[float]:
+        return list(others[arm][kind]) if arm in others else results.values(PREDICTION, arm, kind)
+
+    def compared(arm: str, base: str = FEEDBACK) -> str:
+        return ", ".join(f"{gap(error(arm, kind), error(base, kind))} on {kind} frames" for kind in ("occluded", "all"))
 
     found = []
     if NONE in config.arms:
         found.append(
-            f"Primary outcome, the gain of apical feedback on occluded frames: without it the error changes by {compared('occluded', NONE)}; on all frames "
-            f"by {compared('all', NONE)}."
+            "Primary outcome, the gain of apical feedback on occluded frames: where the same connections carry another sequence's commands, as many numbers "
+            f"learned and held at as many spikes, the error changes by {compared(NONE)}."
         )
+    if SOMA in config.arms:
+        found.append(f"Where they reach somata in place of apical compartments: {compared(SOMA)}.")
+    floor = "mean frame"
+    found.append(
+        f"What there is to gain: the column with apical feedback minus the {floor}, {compared(FEEDBACK, floor)}."
+    )
     if config.hierarchy:
-        whole, cut = HIERARCHIES
         found.append(
-            f"In a hierarchy: {compared('occluded', cut, whole)} on occluded frames, {compared('all', cut, whole)} on all."
+            f"In a hierarchy: without apical feedback {compared(HIERARCHY_NONE, HIERARCHY)}; with the upper column cut at once {compared(CUT, HIERARCHY)}; "
+            f"both trained on, {compared(CUT_RETRAINED, WHOLE_RETRAINED)}."
         )
     return found
 

@@ -47,6 +47,7 @@ def activity(circuit: Circuit, recording: xr.DataTree) -> dict[str, float]:
             found[f"median over mean {name}"] = (
                 float(rate.median() / rate.mean()) if float(rate.mean()) else float("nan")
             )
+            found[f"silent {name}"] = float((rate == 0).mean())
             found[f"correlation {name}"] = mean_correlation(pairwise_correlation(recording, name, BIN_MS))
     for name in (n for n in PYRAMIDAL if n in recording.children):
         burst = bursts(recording, name, BURST_MS)

@@ -18,7 +18,7 @@ from ...spec import Circuit
 from ...specfile import save
 from ...train.data import Digits, digits
 from ...train.next_frame import Batch, FrameSettings, fit_frames
-from ...train.penalties import HeldSpikes, Penalty, ranges, together
+from ...train.penalties import Penalty, ranges, spikes, together
 from ...train.scan import Scans, World
 from ..arms import Run
 from .config import ColumnConfig
@@ -33,6 +33,8 @@ HIERARCHIES = {HIERARCHY: FEEDBACK, HIERARCHY_NONE: NONE}
 """Arms of two columns -> the arm of one whose connections they have."""
 MATCHED = {SOMA: FEEDBACK, NONE: FEEDBACK, PLAIN: FEEDBACK, HIERARCHY_NONE: HIERARCHY}
 """Arms that are held at as many spikes as another one fires."""
+HELD = 0.2
+"""How strongly: enough for a plain network to stay within 2 %."""
 CUT, CUT_RETRAINED, WHOLE_RETRAINED = (
     "hierarchy, upper column cut", "hierarchy, upper column cut, retrained", "hierarchy, retrained",
 )  # fmt: skip
@@ -153,7 +155,7 @@ def _penalty(task: Task, circuit: Circuit) -> Penalty:
     wanted = {name: limits for name in names for kind, limits in t.ranges.items() if kind == class_of(name)}
     found: list[Penalty] = [] if task.arm == PLAIN else [ranges(wanted, 1.0, t.strength)]
     if task.spikes:
-        found.append(HeldSpikes({name: circuit.populations[name].n for name in names}, task.spikes))
+        found.append(spikes({name: circuit.populations[name].n for name in names}, task.spikes, 1.0, HELD))
     return together(*found)
 
 
@@ -169,8 +171,8 @@ def scored(config: ColumnConfig, circuit: Circuit, seed: int) -> dict[str, float
     wanted = probes(circuit)
     recording = simulate(circuit, inputs, engine=config.engine, seed=seed, probes=wanted)
     found = activity(circuit, recording)
-    spikes = sum(found[f"rate {name}"] * circuit.populations[name].n for name in cells(circuit))
-    return {**errors_by_kind(predicted_frames(recording, config.code.ms), scans), **found, "spikes": spikes}
+    fired = sum(found[f"rate {name}"] * circuit.populations[name].n for name in cells(circuit))
+    return {**errors_by_kind(predicted_frames(recording, config.code.ms), scans), **found, "spikes": fired}
 
 
 def baselines(config: ColumnConfig, seed: int) -> dict[str, dict[str, float]]:

@@ -1,0 +1,82 @@
+"""Effects in recordings in which they were planted, and the networks that they are set against."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from cortexsnn.analysis import from_times
+from cortexsnn.experiments.column.config import Effect, Lesion, Variant
+from cortexsnn.experiments.column.effects import LESIONS
+from cortexsnn.experiments.column.present import Shown, difference
+from cortexsnn.experiments.column.training import SHUFFLED, UNCOUPLED, UNTRAINED
+
+N_CELLS, N_TRIALS, STEPS = 30, 80, 300
+
+
+def shown(rates: dict[str, np.ndarray]) -> Shown:
+    """Poisson spikes in the last 200 ms of trials, at a rate [Hz] per condition and cell."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(list(rates), N_TRIALS)
+    spikes = np.concatenate([random.random((N_TRIALS, STEPS, N_CELLS)) < r / 1000 for r in rates.values()])
+    spikes[:, :100] = random.random(spikes[:, :100].shape) < 0.1  # before the window, the same in all
+    trial, step, neuron = np.nonzero(spikes)
+    recording = from_times(
+        {"L23E": (step.astype(float), neuron, trial)}, dt_ms=1.0, duration_ms=float(STEPS), neurons={"L23E": range(N_CELLS)}, trials=range(labels.size),
+    )  # fmt: skip
+    return Shown(recording, labels, 100.0, 300.0, ())
+
+
+def effect(**fields: Any) -> Effect:
+    given = {
+        "name": "x",
+        "first": "same",
+        "second": "centre",
+        "cells": "L23E",
+        "sign": -1,
+        "reference": "r",
+        "rival": "o",
+    }
+    return Effect(**{**given, **fields})
+
+
+def test_a_difference_is_of_the_first_condition_to_the_second_in_the_window() -> None:
+    found = difference(shown({"centre": np.full(N_CELLS, 20.0), "same": np.full(N_CELLS, 15.0)}), effect())
+    assert found["difference"] == pytest.approx(-5.0, abs=0.8)
+    assert found["relative"] == pytest.approx(-0.25, abs=0.04)
+    assert found["contrast"] < -0.3
+
+
+def test_only_cells_that_prefer_a_condition_are_measured_and_on_other_trials() -> None:
+    """Ten cells prefer the centre and fall with a surround; the others prefer the annulus, and rise."""
+    prefer = np.arange(N_CELLS) < 10
+    rates = {
+        "centre": np.where(prefer, 40.0, 5.0), "same": np.where(prefer, 30.0, 45.0), "annulus": np.where(prefer, 5.0, 40.0),
+    }  # fmt: skip
+    recorded = shown(rates)
+    assert difference(recorded, effect())["difference"] > 15
+    found = difference(recorded, effect(select=("centre", "annulus")))
+    assert found["cells"] == 10
+    assert found["difference"] == pytest.approx(-10.0, abs=2.0)
+
+
+def test_selection_does_not_make_an_effect_where_there_is_none() -> None:
+    """Cells that happen to fire more on half of the trials do not on the other half."""
+    rates = {label: np.full(N_CELLS, 20.0) for label in ("centre", "same", "annulus")}
+    noisy = shown(rates)
+    few = {label: np.flatnonzero(noisy.labels == label)[:8] for label in rates}
+    kept = np.concatenate(list(few.values()))
+    part = Shown(noisy.recording.isel(trial=kept), noisy.labels[kept], 100.0, 300.0, ())
+    found = difference(part, effect(first="annulus", select=("centre", "annulus")))
+    assert found["cells"] > 3
+    assert abs(found["difference"]) < 5  # selected by g > 0.5, which is more than 5 Hz here
+    none = difference(noisy, effect(select=("centre", "annulus")))
+    assert none["cells"] == 0
+    assert np.isnan(none["difference"])
+
+
+def test_every_variant_is_another_training_or_a_lesion() -> None:
+    assert set(get_args(Variant)) == {UNTRAINED, SHUFFLED, UNCOUPLED, *LESIONS}
+    assert set(LESIONS.values()) == set(get_args(Lesion))
