@@ -1,17 +1,20 @@
-"""Effects in recordings in which they were planted, and the networks that they are set against."""
+"""Effects in recordings in which they were planted, the networks that they are set against, and what arms have in common."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from cortexsnn.analysis import from_times
-from cortexsnn.experiments.column.config import Effect, Lesion, Variant
+from cortexsnn.experiments.column.config import ColumnConfig, Effect, Lesion, Variant
 from cortexsnn.experiments.column.effects import LESIONS
+from cortexsnn.experiments.column.networks import FEEDBACK, NONE, PLAIN, SOMA, plain
 from cortexsnn.experiments.column.present import Shown, difference
-from cortexsnn.experiments.column.training import SHUFFLED, UNCOUPLED, UNTRAINED
+from cortexsnn.experiments.column.training import SHUFFLED, UNCOUPLED, UNTRAINED, Task, _batches, start
+from cortexsnn.train.data import digits
 
 N_CELLS, N_TRIALS, STEPS = 30, 80, 300
 
@@ -80,3 +83,20 @@ def test_selection_does_not_make_an_effect_where_there_is_none() -> None:
 def test_every_variant_is_another_training_or_a_lesion() -> None:
     assert set(get_args(Variant)) == {UNTRAINED, SHUFFLED, UNCOUPLED, *LESIONS}
     assert set(LESIONS.values()) == set(get_args(Lesion))
+
+
+def test_all_arms_are_taught_the_same_sequences_with_the_same_spikes() -> None:
+    config = ColumnConfig(
+        seeds=[3, 4], cells=60, training={"ranges": {}, "batch": 4}, arms=[FEEDBACK, SOMA, NONE], variants=[], lesions=[]
+    )  # type: ignore[arg-type]
+    taught = {}
+    for arm in (FEEDBACK, SOMA, NONE, PLAIN):
+        circuit = plain(4000, config.frame_code) if arm == PLAIN else start(config, arm)
+        draw = _batches(Task(config, Path(), arm, 3), circuit, config.world_of(), digits(3), 4)
+        taught[arm] = [draw() for _ in range(3)]
+        assert set(taught[arm][0][0]) == set(circuit.inputs)
+    for arm, batches in taught.items():
+        for (inputs, targets), (own, wanted) in zip(batches, taught[FEEDBACK], strict=True):
+            np.testing.assert_array_equal(targets, wanted)
+            for name in set(inputs) & set(own):
+                np.testing.assert_array_equal(inputs[name], own[name], err_msg=f"{arm}: {name}")

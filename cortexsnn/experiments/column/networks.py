@@ -77,14 +77,15 @@ def plain(parameters: int, code: FrameCode) -> Circuit:
 
 def rows(circuit: Circuit, code: FrameCode, scans: Scans, random: np.random.Generator) -> Spikes:
     """Spikes of every input for sequences, also of those that carry nothing, (step, sample, channel); an unrelated command is that of another
-    sequence."""
+    sequence. Unrelated inputs have a stream of their own, so that with them and without all others are the same."""
+    apart = np.random.Generator(random.bit_generator.jumped())  # type: ignore[attr-defined]
     shown = {"thalamus": code.thalamus(scans.shown, random), "command": code.command(scans.commands, random)}
     if "unrelated_command" in circuit.inputs:
-        shown["unrelated_command"] = code.command(np.roll(scans.commands, 1, axis=1), random)
+        shown["unrelated_command"] = code.command(np.roll(scans.commands, 1, axis=1), apart)
     steps, samples = shown["thalamus"].shape[:2]
     rates = {"background": BACKGROUND_HZ, "top_down": TOP_DOWN_HZ}
     quiet = {
-        name: noise(steps, samples, drive.n, rates.get(name, UNRELATED_HZ), random)
+        name: noise(steps, samples, drive.n, rates.get(name, UNRELATED_HZ), random if name in rates else apart)
         for name, drive in circuit.inputs.items() if name not in shown
     }  # fmt: skip
     return {**shown, **quiet}

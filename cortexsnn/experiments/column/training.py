@@ -99,7 +99,7 @@ def _trained(task: Task, place: Path) -> dict[str, Any]:
     circuit, settings = _start(task)
     world = config.world_of(coupled=task.arm != UNCOUPLED, ordered=task.arm != SHUFFLED)
     network = to_torch(circuit, seed=task.seed, surrogate=config.training.surrogate)
-    draw = _batches(task, circuit, world, data, settings)
+    draw = _batches(task, circuit, world, data, settings.batch)
     errors = [] if task.arm == CUT else fit_frames(network, draw, settings, _penalty(task, circuit))
     taught = from_torch(circuit, network)
     save(taught, place)
@@ -140,12 +140,17 @@ def _start(task: Task) -> tuple[Circuit, FrameSettings]:
     return start(config, task.arm), config.frame_settings()
 
 
-def _batches(task: Task, circuit: Circuit, world: World, data: Digits, settings: FrameSettings) -> Callable[[], Batch]:
+def _batches(task: Task, circuit: Circuit, world: World, data: Digits, batch: int) -> Callable[[], Batch]:
     random = np.random.default_rng([task.seed, int(bool(task.lesion))])  # the same batches after every lesion
+    code = task.config.frame_code
+    fed = (
+        start(task.config, FEEDBACK) if task.arm == PLAIN else circuit
+    )  # a plain network sees what the column sees, noise aside
 
     def draw() -> Batch:
-        scans = world.scans(data.train, settings.batch, random)
-        return rows(circuit, task.config.frame_code, scans, random), scans.targets
+        scans = world.scans(data.train, batch, random)
+        drawn = rows(fed, code, scans, random)
+        return {name: drawn[name] for name in circuit.inputs}, scans.targets
 
     return draw
 
