@@ -89,6 +89,33 @@ def arms_beside(groups: Mapping[str, Mapping[str, Sequence[float]]], *, ylabel: 
 
 
 @styled
+def arms_listed(groups: Mapping[str, Mapping[str, Sequence[float]]], *, xlabel: str) -> Figure:
+    """Many arms, a row each, in groups beside each other: every seed a dot, the mean a bar, the first arm's mean a dashed line.
+
+    Parameters
+    ----------
+    groups : group -> arm -> one value per seed; the same arms in each
+    xlabel : str
+    """
+    arms = list(next(iter(groups.values())))
+    figure = new_figure(WIDTH, 0.21 * len(arms) + 0.8)
+    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for axes, (group, by_arm) in zip(panels, groups.items(), strict=True):
+        for k, arm in enumerate(arms):
+            values = np.asarray(by_arm[arm], dtype=float)
+            axes.plot(
+                values, np.full(values.size, k), "o", color=COLOURS[0], markersize=3, markeredgewidth=0, alpha=0.7
+            )
+            axes.plot([values.mean()] * 2, [k - 0.3, k + 0.3], color=INK, linewidth=1.6)
+        axes.axvline(float(np.mean(by_arm[arms[0]])), color=NEUTRAL, linewidth=0.7, linestyle="--", zorder=0)
+        axes.set_title(plain(group))
+        axes.set_xlabel(xlabel)
+    panels[0].set_yticks(range(len(arms)), [plain(a) for a in arms], fontsize=7.5)
+    panels[0].invert_yaxis()
+    return figure
+
+
+@styled
 def gradient_over_time(norms: Mapping[str, ArrayLike], *, ylabel: str = "Gradient norm at the input") -> Figure:
     """Norm of the gradient of the loss with respect to the input of every step; one line per arm, (step,) each, log scale."""
     figure = new_figure(WIDTH * 0.75, 3.0)

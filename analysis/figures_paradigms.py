@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .figures_style import COLOURS, INK, LIGHT, MARKERS, NEUTRAL, WIDTH, new_figure, plain, styled
+from .figures_style import COLOURS, LIGHT, MARKERS, NEUTRAL, WIDTH, new_figure, plain, styled
 from .paired import estimate
 
 
@@ -120,7 +121,7 @@ def same_effect(
 
 @styled
 def predicted_images(shown: ArrayLike, targets: ArrayLike, found: ArrayLike, *, n: int = 2) -> Figure:
-    """Sequences of frames: what was shown (crossed where hidden), what came next, and the prediction of it.
+    """Sequences of frames: what was shown (blue where covered), what came next, and the prediction of it.
 
     Parameters
     ----------
@@ -131,16 +132,14 @@ def predicted_images(shown: ArrayLike, targets: ArrayLike, found: ArrayLike, *, 
     rows = [("shown", shown), ("next", targets), ("predicted", found)]
     arrays = [np.asarray(values, dtype=float) for _, values in rows]
     frames, side = arrays[0].shape[0], round(arrays[0].shape[2] ** 0.5)
+    grey = colormaps["gray"].with_extremes(bad=COLOURS[5])
     figure = new_figure(0.62 * frames * n + 0.9, 2.3)
     panels = figure.subplots(3, frames * n, squeeze=False)
     for row, ((label, _), values) in enumerate(zip(rows, arrays, strict=True)):
         for column in range(frames * n):
             axes = panels[row, column]
             image = values[column % frames, column // frames].reshape(side, side)
-            axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+            axes.imshow(image, cmap=grey, vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[])
-            if np.isnan(image).all():
-                axes.plot([-0.5, side - 0.5], [-0.5, side - 0.5], color=INK, linewidth=0.8)
-                axes.plot([-0.5, side - 0.5], [side - 0.5, -0.5], color=INK, linewidth=0.8)
         panels[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
     return figure

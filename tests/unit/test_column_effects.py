@@ -87,7 +87,12 @@ def test_every_variant_is_another_training_or_a_lesion() -> None:
 
 def test_all_arms_are_taught_the_same_sequences_with_the_same_spikes() -> None:
     config = ColumnConfig(
-        seeds=[3, 4], cells=60, training={"ranges": {}, "batch": 4}, arms=[FEEDBACK, SOMA, NONE], variants=[], lesions=[]
+        seeds=[3, 4],
+        cells=60,
+        training={"ranges": {}, "batch": 4},
+        arms=[FEEDBACK, SOMA, NONE],
+        variants=[],
+        lesions=[],
     )  # type: ignore[arg-type]
     taught = {}
     for arm in (FEEDBACK, SOMA, NONE, PLAIN):

@@ -40,10 +40,12 @@ def test_the_same_effect_lies_on_the_line() -> None:
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("a", "b")
 
 
-def test_a_hidden_frame_is_crossed() -> None:
+def test_what_is_covered_is_no_shade_of_grey() -> None:
     shown = np.zeros((3, 1, 4))
-    shown[1] = np.nan
+    shown[1, 0, :2] = np.nan
     figure = figures_paradigms.predicted_images(shown, np.ones((3, 1, 4)), np.full((3, 1, 4), 0.5), n=1)
-    crossed = [len(axes.get_lines()) for axes in figure.axes]
-    assert crossed == [0, 2, 0] + [0] * 6
+    image = figure.axes[1].get_images()[0]
+    red, _, blue = image.cmap(image.norm(image.get_array()))[0, 0, :3]
+    assert blue > red + 0.2
+    assert image.cmap(image.norm(image.get_array()))[1, 0, :3].tolist() == [0, 0, 0]
     np.testing.assert_array_equal(figure.axes[3].get_images()[0].get_array(), 1.0)

@@ -107,7 +107,14 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
         }  # fmt: skip
     first = prediction_table(results, arms, others)
     summary = results.write(
-        folder, TITLE, first, figures(results, config, arms, _example(config, place)), found, more, tables, engines
+        folder,
+        TITLE,
+        first,
+        figures(results, config, arms, others, _example(config, place)),
+        found,
+        more,
+        tables,
+        engines,
     )
     return summary if agree else NotProven(summary)
 

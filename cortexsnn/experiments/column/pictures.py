@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +24,14 @@ OWN_STEP = 1.0
 
 
 def figures(
-    results: Results, config: ColumnConfig, arms: Sequence[str], example: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> list[Picture]:
+    results: Results, config: ColumnConfig, arms: Sequence[str], others: Mapping[str, Mapping[str, Sequence[float]]],
+    example: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> list[Picture]:  # fmt: skip
     """Errors, predicted frames, effects, paradigms over time, time steps, lesions in both engines."""
     from ...analysis.figures_paradigms import predicted_images
 
-    shown = "Two held-out sequences: shown (crossed where nothing was), the next frame, its prediction."
-    found = [_errors(results, arms), (shown, predicted_images(*example)), *_effects(results, config)]
+    shown = "Two held-out sequences: shown (blue where covered), the next frame, its prediction."
+    found = [_errors(results, arms, others), (shown, predicted_images(*example)), *_effects(results, config)]
     found += [_course(results, name) for name in config.paradigms.given()]
     found += _repeats(results)
     if config.biophysics:
@@ -38,14 +39,17 @@ def figures(
     return found
 
 
-def _errors(results: Results, arms: Sequence[str]) -> Picture:
-    from ...analysis.figures_arms import arms_beside
+def _errors(results: Results, arms: Sequence[str], others: Mapping[str, Mapping[str, Sequence[float]]]) -> Picture:
+    from ...analysis.figures_arms import arms_listed
 
     groups = {
-        kind: {arm: results.values(PREDICTION, arm, kind) for arm in arms} for kind in ("all", "occluded", "moving")
-    }
-    drawn = arms_beside(groups, ylabel="Mean squared error", percent=False)
-    return "Error of the next frame, by kind of frame; a dot per seed.", drawn
+        kind: {arm: results.values(PREDICTION, arm, kind) for arm in arms} | {name: others[name][kind] for name in others}
+        for kind in ("all", "occluded", "occluded, moving")
+    }  # fmt: skip
+    return (
+        "Error of the next frame, by kind of frame: a dot per seed, bars their means; dashed: the column with apical feedback.",
+        arms_listed(groups, xlabel="Mean squared error"),
+    )
 
 
 def _effects(results: Results, config: ColumnConfig) -> Iterator[Picture]:
