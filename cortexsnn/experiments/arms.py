@@ -152,12 +152,13 @@ class Results:
 
 
 def _with_cpu_time(function: Callable[[T], Run], task: T) -> Run:
-    start = _cpu_seconds()
+    start = cpu_seconds()
     run = function(task)
-    return run._replace(measured={**run.measured, "cpu_seconds": _cpu_seconds() - start})
+    before = run.measured.get("cpu_seconds", 0.0)  # of what was kept of an earlier run
+    return run._replace(measured={**run.measured, "cpu_seconds": before + cpu_seconds() - start})
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """Of this process and of those it ran, such as compiled programs."""
     return sum(os.times()[:4])
 

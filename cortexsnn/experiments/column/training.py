@@ -20,7 +20,7 @@ from ...train.data import Digits, digits
 from ...train.next_frame import Batch, FrameSettings, fit_frames
 from ...train.penalties import Penalty, ranges, spikes, together
 from ...train.scan import Scans, World
-from ..arms import Run
+from ..arms import Run, cpu_seconds
 from .config import ColumnConfig
 from .lesions import SHORT_TERM, lesioned, mean_release
 from .networks import APICAL, FEEDBACK, NONE, PLAIN, SOMA, cells, class_of, column, plain, rows
@@ -81,9 +81,10 @@ def train(task: Task) -> Run:
             raise InputError(
                 f"networks: '{record}' is of another world, code or training; choose another folder, or none"
             )
-        return Run(PREDICTION, task.arm, task.seed, kept["measured"])
+        return Run(PREDICTION, task.arm, task.seed, {**kept["measured"], "cpu_seconds": kept.get("cpu_seconds", 0.0)})
+    begun = cpu_seconds()
     measured = _trained(task, place)
-    write_json(record, {"identity": identity, "measured": measured})
+    write_json(record, {"identity": identity, "measured": measured, "cpu_seconds": cpu_seconds() - begun})
     return Run(PREDICTION, task.arm, task.seed, measured)
 
 
