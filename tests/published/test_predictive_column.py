@@ -303,7 +303,7 @@ def test_a_hierarchy_with_a_command_and_a_read_out_in_every_engine() -> None:
     [
         ({"cells": 10}, "cells: expected 60 to 10000"),
         ({"columns": 4, "cells": 20_000}, "columns: expected 1, 2 or 3"),
-        ({"apical": "dendrite"}, "apical: expected feedback, soma or none"),
+        ({"apical": "dendrite"}, "apical: expected feedback, soma, unrelated or none"),
         ({"background": 5}, "background: expected 30 channels"),
         ({"plateau": -1.0}, "plateau"),
     ],
