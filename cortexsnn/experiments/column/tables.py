@@ -105,11 +105,8 @@ def statistics_table(results: Results) -> Table:
     """What no loss saw: with currents, where the trained network was simulated."""
     setting, arm = (BIOPHYSICS, REFERENCE) if REFERENCE in results.arms(BIOPHYSICS) else (PREDICTION, FEEDBACK)
     first = next(r.measured for r in results.runs if (r.setting, r.arm) == (setting, arm))
-    rows, measures = (
-        [],
-        [n for n, x in first.items() if isinstance(x, float) and n not in (*KINDS, "spikes", "cpu_seconds")],
-    )
-    for what in measures:
+    rows, aside = [], (*KINDS, "spikes", "cpu_seconds")
+    for what in (name for name, x in first.items() if isinstance(x, float) and name not in aside):
         wanted = (
             RANGES.get(_class(what.split()[-1]), "")
             if what.startswith("rate")
@@ -278,9 +275,9 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
             "Confirmed",
             "Contrast measured",
             "Labels permuted",
-            "more",
+            "networks with more",
             "Cells permuted",
-            "more",
+            "networks with more than that",
         ],
         rows=rows,
     )

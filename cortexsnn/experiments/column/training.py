@@ -144,9 +144,8 @@ def _start(task: Task) -> tuple[Circuit, FrameSettings]:
 def _batches(task: Task, circuit: Circuit, world: World, data: Digits, batch: int) -> Callable[[], Batch]:
     random = np.random.default_rng([task.seed, int(bool(task.lesion))])  # the same batches after every lesion
     code = task.config.frame_code
-    fed = (
-        start(task.config, FEEDBACK) if task.arm == PLAIN else circuit
-    )  # a plain network sees what the column sees, noise aside
+    # a plain network sees what the column sees, noise aside
+    fed = start(task.config, FEEDBACK) if task.arm == PLAIN else circuit
 
     def draw() -> Batch:
         scans = world.scans(data.train, batch, random)
