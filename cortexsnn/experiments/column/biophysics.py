@@ -20,7 +20,7 @@ from ...spec import Circuit, to_plain
 from ...units import TIME, expect
 from ...validate import validate
 from ..arms import Run
-from ..fidelity import SWEEPS
+from ..fidelity import SWEEPS, Sweep
 from .config import Biophysics, ColumnConfig
 from .networks import rows
 from .score import errors_by_kind, predicted_frames
@@ -61,8 +61,6 @@ def simulate(simulation: Simulation) -> Run:
     circuit = trained(config, simulation.folder, seed, simulation.lesion or INTACT)
     scans = held_out(config, seed, simulation.settings.sequences)
     inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 106]))
-    if simulation.sweep == HELD:
-        circuit = held(circuit)
     recording = recorded(circuit, inputs, simulation)
     ms = round(config.code.ms / float(recording.attrs["dt_ms"]))
     measured = {**errors_by_kind(predicted_frames(recording, ms), scans), **activity(circuit, recording)}
@@ -83,16 +81,12 @@ def simulations(config: ColumnConfig, settings: Biophysics, folder: Path) -> lis
 
 def recorded(circuit: Circuit, inputs: dict[str, np.ndarray], simulation: Simulation) -> xr.DataTree:
     """A run of the job, disturbed or refined as its sweep says."""
-    sweep = SWEEPS.get(simulation.sweep)
-    if sweep is not None:
-        circuit = sweep.circuit(circuit, simulation.value)
+    sweep = OWN_SWEEPS.get(simulation.sweep, Sweep(""))
+    circuit = sweep.circuit(circuit, simulation.value)
     realisation = realise(circuit, simulation.seed)
     wanted = probes(circuit, currents=not simulation.sweep)  # a fine step would make them large
     job = prepare(circuit, lower(circuit), realisation, inputs, probes=wanted)
-    if sweep is not None:
-        job = sweep.job(job, simulation.value, simulation.seed)
-    if simulation.sweep == NOISE:
-        job = lost_spikes(job, "background", simulation.value, simulation.seed)
+    job = sweep.job(job, simulation.value, simulation.seed)
     if simulation.sweep in ("dt", HELD):
         job = refine(circuit, job, realisation, simulation.value)
     elif simulation.sweep == "methods":  # at the trained step an integrator is told from its step by nothing
@@ -124,3 +118,13 @@ def held(circuit: Circuit) -> Circuit:
             port: f"{onto[port]!r}*({factor})" if port in onto else factor for port, factor in ports.items()
         }
     return validate(Circuit(**plain))
+
+
+OWN_SWEEPS: dict[str, Sweep] = {
+    **SWEEPS,
+    HELD: Sweep("Time step, jumps held", circuit=lambda circuit, dt: held(circuit)),
+    NOISE: Sweep(
+        "Share of background spikes lost", job=lambda job, share, seed: lost_spikes(job, "background", share, seed)
+    ),
+}
+"""What each sweep changes, those of the fidelity experiment among them."""
