@@ -10,11 +10,12 @@ from scipy.special import exprel
 
 import cortexsnn as cx
 from cortexsnn.circuits.predictive_column import TERMINALS
-from cortexsnn.experiments.column.biophysics import held
+from cortexsnn.experiments.column.biophysics import held, noisy_synapses
 from cortexsnn.experiments.column.config import Mismatch, Oddball, Omission, Repetition, Sequence, Surround, TopDown
 from cortexsnn.experiments.column.lesions import lesioned, mean_release
 from cortexsnn.experiments.column.networks import FEEDBACK, NONE, SOMA, cells, class_of, column, rows
 from cortexsnn.experiments.column.paradigms import LEAD, Stage, Trials, trials_of
+from cortexsnn.run import prepare
 from cortexsnn.train.data import digits
 from cortexsnn.train.frame_spikes import FrameCode
 from cortexsnn.train.scan import World
@@ -270,3 +271,16 @@ def test_held_jumps_are_the_same_network_at_its_step_and_lose_charge_on_a_finer_
     }
     share = exprel(-1 / 2) / exprel(-0.25 / 2)  # of AMPA's charge, with a time constant of 2 ms
     assert 0.6 < fine["held"] / fine["kept"] < 1.01 * share  # and less, for the cells that excite it fire less, too
+
+
+def test_noise_on_weights_is_of_synapses_and_cuts_no_axon_off(circuit: cx.Circuit) -> None:
+    scans = World(frames=2).scans(digits().test, 1, np.random.default_rng(1))
+    inputs = rows(circuit, CODE, scans, np.random.default_rng(2))
+    job = prepare(circuit, cx.lower(circuit), cx.realise(circuit, 3), inputs, probes={})
+    noisy = noisy_synapses(job, 0.3, 5)
+    to_terminals = {name for name, p in circuit.projections.items() if p.post not in (*cells(circuit), "prediction")}
+    assert len(to_terminals) > 5
+    for name, edges in job.edges.items():
+        assert edges.values.size
+        same = np.array_equal(edges.values, noisy.edges[name].values)
+        assert same == (name in to_terminals), name

@@ -9,7 +9,7 @@ import pytest
 from cortexsnn.experiments.arms import Results, Run
 from cortexsnn.experiments.column import tables
 from cortexsnn.experiments.column.biophysics import BIOPHYSICS, REFERENCE
-from cortexsnn.experiments.column.config import ColumnConfig, Effect
+from cortexsnn.experiments.column.config import Biophysics, ColumnConfig, Effect
 from cortexsnn.experiments.column.effects import PARADIGMS, TRAINED
 from cortexsnn.experiments.column.training import PREDICTION
 from cortexsnn.experiments.config import ArmsConfig
@@ -37,7 +37,13 @@ def test_a_verdict_is_about_the_interval_over_networks(values: list[float], fiel
 
 @pytest.mark.parametrize(
     "fields",
-    [{"sign": 0}, {"bound": 1.0}, {"select": ("a", "b"), "compartment": "apical"}, {"cells": "L6E"}],
+    [
+        {"sign": 0},
+        {"bound": 1.0},
+        {"select": ("a", "b"), "compartment": "apical"},
+        {"select": ("a", "b"), "minus": ("a", "b")},
+        {"cells": "L6E"},
+    ],
 )
 def test_effects_that_mean_nothing_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
@@ -49,10 +55,13 @@ def test_the_table_of_effects_says_the_difference_to_another_network_and_its_siz
         effect(name="plain"),
         effect(name="above", against="no SOM"),
         effect(name="apical", compartment="apical"),
+        effect(name="beyond", minus=("orthogonal", "annulus"), late=True),
+        effect(name="elsewhere", within="no SOM", against="untrained"),
+        effect(name="untold", against="shuffled"),
     ]
     config = _config({"trials": 4, "effects": [e.model_dump() for e in effects]})
     results = Results("x", config)
-    found = {TRAINED: [3.0, 3.1, 2.9], "no SOM": [1.0, 1.1, 0.9], "untrained": [0.0, 0.1, float("nan")]}
+    found = {TRAINED: [3.0, 3.1, 2.9], "no SOM": [1.0, 1.1, 0.9], "untrained": [0.0, 0.1, -0.1]}
     results.runs = [
         Run(PARADIGMS, arm, seed, {"effects": {f"surround: {e.name}": {"difference": v, "relative": v / 10} for e in effects}})
         for arm, values in found.items() for seed, v in enumerate(values)
@@ -61,7 +70,12 @@ def test_the_table_of_effects_says_the_difference_to_another_network_and_its_siz
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["surround: plain"]["Found"].startswith("3 (2.8")
     assert rows["surround: plain"]["Relative"] == "+30%"
-    assert rows["surround: plain"]["untrained"] == "-"
+    assert rows["surround: plain"]["untrained"] == "+0"
+    assert rows["surround: beyond (late)"]["Contrast"] == "same minus centre, less orthogonal minus annulus"
+    assert rows["surround: elsewhere"]["Contrast"] == "same minus centre, in no SOM, above untrained"
+    assert rows["surround: elsewhere"]["Found"].startswith("1 (1 to 1)")
+    assert not any("untold" in name for name in rows)
+    assert "were not trained: surround: untold" in table.caption
     assert rows["surround: above"]["Found"].startswith("2 (2 to 2)")  # paired: every network minus itself without SOM
     assert rows["surround: above"]["Contrast"] == "same minus centre, above no SOM"
     assert rows["surround: apical"]["Found"].endswith("mV")
@@ -122,6 +136,27 @@ def test_a_lesion_agrees_where_both_engines_see_the_same_sign() -> None:
     assert said["VIP: error"] == "seen in one"
     assert said["command: error"] == "no effect seen in either"
     assert next(row for row in table.rows if row[0] == "PV: error")[3] == "+0 (+0 to +0)"
+
+
+def test_what_some_cells_gain_and_others_lose_is_seen_where_the_mean_stays() -> None:
+    results = Results("x", ArmsConfig(seeds=[0, 1]))
+    found = {REFERENCE: [1.0, 1.0, 2.0], "dt 0.1 ms": [1.0, 1.6, 1.4]}
+    results.runs = [
+        Run(BIOPHYSICS, arm, s, {"by cell": {"plateaus L5E": v}}) for arm, v in found.items() for s in (0, 1)
+    ]
+    results.runs.append(Run(BIOPHYSICS, f"{REFERENCE}, without PV", 0, {}))
+    assert tables.gains_table(results).rows == [["dt 0.1 ms", "+0.2, -0.2"]]
+
+
+def test_an_integrator_is_set_against_the_same_step() -> None:
+    at = {
+        REFERENCE: [1.0, 2.0, 3.0, 4.0],
+        "dt 0.1 ms": [2.0, 3.0, 4.0, 5.0],
+        "methods rk4": [2.0, 3.0, 4.0, 5.0],
+    }
+    rows = {row[0]: row for row in tables.settings_table(results_of(at), Biophysics(fine="0.1 ms")).rows}
+    assert rows["dt 0.1 ms"][1].startswith("+1")
+    assert rows["methods rk4"][1].startswith("+0")
 
 
 def test_what_is_not_defined_in_a_network_is_a_dash() -> None:

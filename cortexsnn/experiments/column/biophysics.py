@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,9 @@ import numpy as np
 import xarray as xr
 from scipy.special import exprel
 
+from ...job import Job
 from ...lower import lower
-from ...perturb import lost_spikes
+from ...perturb import lost_spikes, noisy_weights
 from ...realise import realise
 from ...recording import build
 from ...refine import refine
@@ -24,12 +26,14 @@ from ..fidelity import SWEEPS, Sweep
 from .config import Biophysics, ColumnConfig
 from .networks import rows
 from .score import errors_by_kind, predicted_frames
-from .statistics import activity, probes
+from .statistics import activity, by_cell, probes
 from .training import INTACT, held_out, trained
 
 BIOPHYSICS, REFERENCE = "biophysics", "as trained"
 HELD = "dt, jumps held"
 """Sweep over time steps of the network whose jumps do not conserve charge; at 1 ms it is the same network."""
+RELEASING = {"u", "x"}
+"""States of terminals."""
 NOISE = "synaptic noise"
 """Sweep over shares of background spikes that are lost, their weights as much larger."""
 
@@ -64,7 +68,8 @@ def simulate(simulation: Simulation) -> Run:
     recording = recorded(circuit, inputs, simulation)
     ms = round(config.code.ms / float(recording.attrs["dt_ms"]))
     measured = {**errors_by_kind(predicted_frames(recording, ms), scans), **activity(circuit, recording)}
-    return Run(BIOPHYSICS, simulation.name, seed, {**measured, "trainings": 0})
+    cells = {} if simulation.lesion else {"by cell": by_cell(recording)}
+    return Run(BIOPHYSICS, simulation.name, seed, {**measured, **cells, "trainings": 0})
 
 
 def simulations(config: ColumnConfig, settings: Biophysics, folder: Path) -> list[Simulation]:
@@ -120,8 +125,16 @@ def held(circuit: Circuit) -> Circuit:
     return validate(Circuit(**plain))
 
 
+def noisy_synapses(job: Job, relative: float, seed: int) -> Job:
+    """Noise on the weights of synapses. What takes an axon's spikes to its terminals is none: a little less than its 1 and they would never release."""
+    terminals = {p.name for p in job.program.populations if set(p.states) >= RELEASING}
+    kept = {p.name: job.edges[p.name] for p in job.program.pathways if p.post in terminals}
+    return replace(job, edges={**noisy_weights(job, relative, seed).edges, **kept})
+
+
 OWN_SWEEPS: dict[str, Sweep] = {
     **SWEEPS,
+    "weight_noise": SWEEPS["weight_noise"]._replace(job=noisy_synapses),
     HELD: Sweep("Time step, jumps held", circuit=lambda circuit, dt: held(circuit)),
     NOISE: Sweep(
         "Share of background spikes lost", job=lambda job, share, seed: lost_spikes(job, "background", share, seed)

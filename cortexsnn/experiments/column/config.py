@@ -17,9 +17,9 @@ MEAN_PIXEL = 0.3
 Milliseconds = Annotated[int, Field(ge=1)]
 Variant = Literal[
     "untrained", "shuffled", "uncoupled", "no short-term plasticity", "command cut", "apical feedback cut", "no SOM", "no VIP", "no PV",
-    "no plateau",
+    "no plateau", "hierarchy", "hierarchy, upper column cut",
 ]  # fmt: skip
-"""Networks that an effect can be set against: other trainings, and lesions of the trained network."""
+"""Networks that an effect can be set against: other trainings, and lesions of the trained network; of hierarchies the lower column."""
 Lesion = Literal["PV", "SOM", "VIP", "plateau", "command", "apical feedback", "short-term plasticity"]
 Arm = Literal["apical feedback", "the same onto somata", "no apical feedback", "shuffled", "uncoupled"]
 
@@ -80,9 +80,12 @@ class Effect(Config):
     """What is expected: rate of ``cells`` in trials labelled ``first`` minus that in ``second``, or the mean apical potential.
 
     sign : 1, -1, or 0 for little
+    minus : two more conditions, whose difference is taken off: what the two differences have in common is no part of the effect
+    within : the network in which it is measured, unless it is the trained column
     against : a variant; then the effect is how much larger the difference is than in that network
     select : two conditions; then only of cells that respond more in the first (Hedges' g above 0.5) in odd trials, measured in even ones
     bound : where little is expected, how much is little [Hz or mV]
+    late : added to the table when trainings were under way, before any of the networks was shown a paradigm
     size : what the reference states, as text
     """
 
@@ -92,9 +95,12 @@ class Effect(Config):
     cells: str
     compartment: Literal["soma", "apical"] = "soma"
     sign: Literal[-1, 0, 1]
+    minus: tuple[str, str] | None = None
+    within: Variant | None = None
     against: Variant | None = None
     select: tuple[str, str] | None = None
     bound: Annotated[float, Field(gt=0)] | None = None
+    late: bool = False
     size: str = "not stated"
     reference: str
     rival: str
@@ -108,6 +114,21 @@ class Effect(Config):
                 f"{self.name}: cells are selected by their rates; expected no select, or compartment: soma"
             )
         return self
+
+    @model_validator(mode="after")
+    def _selected(self) -> Effect:
+        if self.select and self.minus:
+            raise ValueError(f"{self.name}: expected select or minus, got both")
+        return self
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.first, self.second, *(self.minus or ()), *(self.select or ()))
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Networks beside the trained column that it takes."""
+        return tuple(v for v in (self.within, self.against) if v)
 
     @field_validator("cells")
     @classmethod
@@ -125,7 +146,7 @@ class ParadigmConfig(Config):
     @model_validator(mode="after")
     def _labelled(self) -> ParadigmConfig:
         for effect in self.effects:
-            for label in (effect.first, effect.second, *(effect.select or ())):
+            for label in effect.conditions:
                 if label not in self.labels:
                     raise ValueError(
                         f"effects.{effect.name}: expected a condition ({', '.join(sorted(self.labels))}), got {label!r:.40}"
@@ -308,6 +329,8 @@ class ColumnConfig(ArmsConfig):
             raise ValueError(
                 f"arms: expected {', '.join(sorted(missing))} too, which the experiment or its variants need"
             )
+        if not self.hierarchy and (asked := [v for v in self.variants if v.startswith("hierarchy")]):
+            raise ValueError(f"hierarchy: expected a number of cells, for variants ask for {' and '.join(asked)}")
         return self
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import curve_fit
 
 from ...analysis.prediction_errors import KINDS, ROLES, prediction_error_cells
 from ...analysis.rates import neuron_rates, psth
@@ -17,14 +19,18 @@ from .lesions import SHORT_TERM
 from .networks import FEEDBACK
 from .paradigms import Stage, trials_of
 from .present import Shown, difference, show
-from .training import INTACT, SHUFFLED, UNCOUPLED, UNTRAINED, start, trained
+from .training import CUT, HIERARCHY, INTACT, SHUFFLED, UNCOUPLED, UNTRAINED, start, trained
 
 PARADIGMS, TRAINED = "paradigms", "trained"
 LESIONS = {
     "no short-term plasticity": SHORT_TERM, "command cut": "command", "apical feedback cut": "apical feedback", "no SOM": "SOM", "no VIP": "VIP", "no PV": "PV",
-    "no plateau": "plateau",
+    "no plateau": "plateau", CUT: "upper column",
 }  # fmt: skip
-"""Variant -> the lesion of the trained network that makes it."""
+"""Variant -> the lesion of the trained network, or of the hierarchy, that makes it."""
+ARMS = {SHUFFLED: SHUFFLED, UNCOUPLED: UNCOUPLED, HIERARCHY: HIERARCHY, CUT: HIERARCHY}
+"""Variant -> the arm it was trained in, unless with apical feedback."""
+FLAT = 0.02
+"""Of the largest rate: a fall by less is none."""
 COURSES = ("L23E", "L23SOM", "L23VIP", "L5E")
 """Classes whose rates over time are kept."""
 
@@ -42,8 +48,8 @@ def circuit_of(variant: Variant) -> Circuit:
     """The trained network, another training, a lesion of it, or the column before training."""
     if variant.name == UNTRAINED:
         return start(variant.config, FEEDBACK)
-    arm = variant.name if variant.name in (SHUFFLED, UNCOUPLED) else FEEDBACK
-    return trained(variant.config, variant.folder, variant.seed, LESIONS.get(variant.name, INTACT), arm)
+    lesion, arm = LESIONS.get(variant.name, INTACT), ARMS.get(variant.name, FEEDBACK)
+    return trained(variant.config, variant.folder, variant.seed, lesion, arm)
 
 
 def examine(variant: Variant) -> Run:
@@ -65,6 +71,7 @@ def examine(variant: Variant) -> Run:
             }
         if shown.repeats:
             measured["repeats"] = over_repeats(shown)
+            measured["decay"] = decay([a for a, _ in shown.repeats], measured["repeats"]["repeated"])
     return Run(PARADIGMS, variant.name, variant.seed, {**measured, "trainings": 0})
 
 
@@ -87,6 +94,24 @@ def error_cells(shown: Shown, criteria: CellCriteria, population: str, seed: int
     names = ("n", "n_expected", "p", "n_independent", "p_independent", "measured", "confirmed")
     by_kind = {kind: {name: float(found[name].sel(sign=kind)) for name in names} for kind in KINDS}
     return {**by_kind, "n_cells": found.attrs["n_cells"]}
+
+
+def decay(times_ms: Sequence[float], rates: Sequence[float]) -> float:
+    """Time constant [s] of an exponential fall of rates over time, between a tenth of a repeat and ten times all of them; NaN where they do not fall."""
+    t, r = np.asarray(times_ms) / 1000, np.asarray(rates)
+    if r[0] <= r[-1]:
+        return float("nan")
+    least, most = (t[1] - t[0]) / 10, 10 * (t[-1] - t[0])
+
+    def falling(t: np.ndarray, last: float, height: float, tau: float) -> np.ndarray:
+        return last + height * np.exp(-t / tau)
+
+    begin = (r[-1], r[0] - r[-1], t[1] - t[0])
+    try:
+        (_, height, tau), _ = curve_fit(falling, t - t[0], r, begin, bounds=([0, 0, least], [np.inf, np.inf, most]))
+    except RuntimeError:  # no fit within its number of steps
+        return float("nan")
+    return float(tau) if height > FLAT * r.max(initial=0) else float("nan")
 
 
 def over_repeats(shown: Shown) -> dict[str, list[float]]:

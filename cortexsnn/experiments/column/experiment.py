@@ -19,21 +19,24 @@ from . import biophysics, lessons
 from .biophysics import simulations
 from .checks import check
 from .config import ColumnConfig
-from .effects import TRAINED, Variant, examine
+from .effects import PARADIGMS, TRAINED, Variant, examine
 from .lessons import Lesson
 from .networks import FEEDBACK, NONE, PLAIN, SOMA, rows
 from .pictures import figures
 from .proof import prove
 from .score import KINDS, predicted_frames
 from .tables import (
+    AGAINST,
     cells_table,
     effects_table,
     fidelity_table,
+    gains_table,
     gap,
     lesion_table,
     local_table,
     prediction_table,
     settings_table,
+    shown,
     statistics_table,
 )  # fmt: skip
 from .training import (
@@ -59,7 +62,7 @@ from .training import (
 TITLE = "A column that predicts its input"
 ORDER = (FEEDBACK, SOMA, NONE, PLAIN, SHUFFLED, UNCOUPLED, *HIERARCHIES, CUT, WHOLE_RETRAINED, CUT_RETRAINED)
 """Of arms in the first table."""
-BESIDE = ("untrained", "shuffled", "no short-term plasticity", "command cut")
+BESIDE = ("untrained", "shuffled", "no short-term plasticity", "command cut", "hierarchy")
 """Variants in which every effect is shown."""
 
 
@@ -90,7 +93,11 @@ def run(values: Mapping[str, Any], folder: Path) -> str:
     beside = [v for v in BESIDE if v in config.variants]
     tables += [effects_table(results, config, beside), cells_table(results, config, [TRAINED, *config.variants])]
     if config.biophysics:
-        tables += [settings_table(results), fidelity_table(results, config.lesions, config.biophysics.fine)]
+        tables += [
+            settings_table(results, config.biophysics),
+            gains_table(results),
+            fidelity_table(results, config.lesions, config.biophysics.fine),
+        ]
     found, agree = _findings(results, config, others), True
     more: dict[str, Any] = {"others": others}
     engines: list[VerificationRow] = []
@@ -129,19 +136,21 @@ def _train(results: Results, config: ColumnConfig, place: Path) -> list[str]:
     def measured(arm: str, what: str) -> dict[int, float]:
         return dict(zip(config.seeds, results.values(PREDICTION, arm, what), strict=True))
 
-    matched = [arm for arm in (*arms, PLAIN) if arm in MATCHED]
-    spikes = {arm: measured(MATCHED[arm], "spikes") for arm in matched}
+    spikes = {arm: measured(arm, "spikes") for arm in (FEEDBACK, *([HIERARCHY] if config.hierarchy else ()))}
     learned = measured(FEEDBACK, "parameters")
     tasks = [
-        Task(config, place, arm, seed, spikes=spikes[arm][seed], parameters=round(learned[seed]))
-        for seed in config.seeds for arm in matched
+        Task(config, place, arm, seed, spikes=spikes[MATCHED[arm]][seed], parameters=round(learned[seed]))
+        for seed in config.seeds for arm in (*arms, PLAIN) if arm in MATCHED
     ]  # fmt: skip
     after = {f"{RETRAINED} {lesion}": (lesion, FEEDBACK) for lesion in (INTACT, *config.lesions)}
     if config.hierarchy:
         cut = {CUT: "upper column", CUT_RETRAINED: "upper column", WHOLE_RETRAINED: INTACT}
         after |= {arm: (lesion, HIERARCHY) for arm, lesion in cut.items()}
         arms += cut
-    tasks += [Task(config, place, arm, seed, *which) for arm, which in after.items() for seed in config.seeds]
+    tasks += [
+        Task(config, place, arm, seed, lesion, of, 0.0 if arm == CUT else spikes[of][seed])  # cut at once it is not trained
+        for arm, (lesion, of) in after.items() for seed in config.seeds
+    ]  # fmt: skip
     results.collect(train, tasks)
     return sorted([*arms, PLAIN], key=ORDER.index)
 
@@ -157,7 +166,7 @@ def _findings(results: Results, config: ColumnConfig, others: Mapping[str, Mappi
         return list(others[arm][kind]) if arm in others else results.values(PREDICTION, arm, kind)
 
     def compared(arm: str, base: str = FEEDBACK) -> str:
-        return ", ".join(f"{gap(error(arm, kind), error(base, kind))} on {kind} frames" for kind in ("occluded", "all"))
+        return ", ".join(f"{gap(error(arm, kind), error(base, kind))} on {kind} frames" for kind in AGAINST)
 
     found = []
     if NONE in config.arms:
@@ -169,12 +178,20 @@ def _findings(results: Results, config: ColumnConfig, others: Mapping[str, Mappi
         found.append(f"Where they reach somata in place of apical compartments: {compared(SOMA)}.")
     floor = "mean frame"
     found.append(
-        f"What there is to gain: the column with apical feedback minus the {floor}, {compared(FEEDBACK, floor)}."
+        f"What was learned at all: the column with apical feedback minus the {floor}, {compared(FEEDBACK, floor)}."
     )
     if config.hierarchy:
         found.append(
             f"In a hierarchy: without apical feedback {compared(HIERARCHY_NONE, HIERARCHY)}; with the upper column cut at once {compared(CUT, HIERARCHY)}; "
             f"both trained on, {compared(CUT_RETRAINED, WHOLE_RETRAINED)}."
+        )
+    if config.paradigms.repetition:
+        taus = [r.measured["decay"] for r in results.runs if (r.setting, r.arm) == (PARADIGMS, TRAINED)]
+        falling = [tau for tau in taus if np.isfinite(tau)]
+        found.append(
+            f"Repetition: the response of L23E falls over repeats in {len(falling)} of {len(taus)} networks"
+            + (f", with a time constant of {shown(falling, 2)} s" if len(falling) > 1 else "")
+            + "; reported is 1.4 +- 0.4 s (Homann et al. 2022)."
         )
     return found
 

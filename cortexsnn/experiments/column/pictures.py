@@ -63,7 +63,7 @@ def _effects(results: Results, config: ColumnConfig) -> Iterator[Picture]:
     found, signs = {}, {}
     for name, paradigm in config.paradigms.given().items():
         for effect in paradigm.effects:
-            if effect.against is None:
+            if not effect.variants:
                 key = f"{name.replace('_', ' ')}: {effect.name}"
                 found[key] = {v: effect_values(results, f"{name}: {effect.name}", v, "contrast") for v in shown}
                 signs[key] = effect.sign

@@ -38,11 +38,12 @@ def probes(circuit: Circuit, currents: bool = False) -> dict[str, Any]:
 
 
 def activity(circuit: Circuit, recording: xr.DataTree) -> dict[str, float]:
-    """Rates of classes [Hz], bursts, plateaus, correlations, balance; NaN where nothing is defined."""
-    found: dict[str, float] = {}
+    """Spikes of all cells [1/s], rates of classes [Hz], bursts, plateaus, correlations, balance; NaN where nothing is defined."""
+    found: dict[str, float] = {"spikes": 0.0}
     for name in cells(circuit):
         rate = neuron_rates(recording, name).mean("trial")
         found[f"rate {name}"] = float(rate.mean())
+        found["spikes"] += float(rate.sum())
         if class_of(name) == "E":
             found[f"median over mean {name}"] = (
                 float(rate.median() / rate.mean()) if float(rate.mean()) else float("nan")
@@ -57,6 +58,18 @@ def activity(circuit: Circuit, recording: xr.DataTree) -> dict[str, float]:
             found[f"plateaus {name}"] = float(plateaus(recording, name, "Vd", PLATEAU_MV, PLATEAU_MS)["rate"].mean())
         if "g_Gs" in recording[name].data_vars:
             found |= {f"{key} {name}": value for key, value in _balance(recording, name).items()}
+    return found
+
+
+def by_cell(recording: xr.DataTree) -> dict[str, list[float]]:
+    """Plateaus and bursts of every pyramidal cell, means over trials [Hz]."""
+    found: dict[str, list[float]] = {}
+    for name in (n for n in PYRAMIDAL if n in recording.children):
+        rates = {
+            "plateaus": plateaus(recording, name, "Vd", PLATEAU_MV, PLATEAU_MS)["rate"],
+            "bursts": bursts(recording, name, BURST_MS)["burst_rate"],
+        }
+        found |= {f"{what} {name}": rate.mean("trial").values.round(4).tolist() for what, rate in rates.items()}
     return found
 
 

@@ -10,7 +10,7 @@ from ...analysis.paired import estimate, paired_difference
 from ...report import Table
 from ..arms import Results
 from .biophysics import BIOPHYSICS, REFERENCE
-from .config import ColumnConfig, Effect, LocalConfig
+from .config import Biophysics, ColumnConfig, Effect, LocalConfig
 from .effects import PARADIGMS, TRAINED
 from .lessons import LESSONS, LOCAL, WAYS
 from .networks import FEEDBACK
@@ -21,6 +21,8 @@ COMPARED = ("rate L23E", "rate L5E", "bursts of events L5E", "plateaus L23E", "p
 """Beside the error: what settings and lesions are compared by."""
 NAMED = {"all": "error", "rate L23E": "L23E [Hz]", "rate L5E": "L5E [Hz]", "bursts of events L5E": "bursts L5E", "plateaus L23E": "plateaus L23E [Hz]",
          "plateaus L5E": "plateaus L5E [Hz]"}  # fmt: skip
+AGAINST = ("occluded", "moving", "all")
+"""Kinds of frames on which arms are compared; where the window moves a copy of the last frame fails."""
 SMALLEST = 1e-9
 """Below, a difference is rounding."""
 RANGES = {"E": "0.1 to 10", "PV": "5 to 30", "SOM": "2 to 15", "VIP": "2 to 15"}
@@ -65,27 +67,27 @@ def prediction_table(results: Results, arms: Sequence[str], others: dict[str, di
     for arm in arms:
         base = baseline(arm)
         errors = [shown(results.values(PREDICTION, arm, kind)) for kind in KINDS]
-        against = ["baseline", ""]
+        against = ["baseline", *[""] * (len(AGAINST) - 1)]
         if arm != base:
             against = [
-                gap(results.values(PREDICTION, arm, kind), results.values(PREDICTION, base, kind))
-                for kind in ("occluded", "all")
+                gap(results.values(PREDICTION, arm, kind), results.values(PREDICTION, base, kind)) for kind in AGAINST
             ]
         held = f"{spikes_beside(results, arm, MATCHED[arm]):+.1%}" if arm in MATCHED else ""
         more = [f"{np.mean(results.values(PREDICTION, arm, what)):.0f}" for what in ("parameters", "spikes")]
         rows.append([arm, *errors, *against, *more, held])
     for name, by_kind in others.items():
-        against = [gap(by_kind[kind], results.values(PREDICTION, FEEDBACK, kind)) for kind in ("occluded", "all")]
+        against = [gap(by_kind[kind], results.values(PREDICTION, FEEDBACK, kind)) for kind in AGAINST]
         rows.append([name, *(shown(by_kind[kind]) for kind in KINDS), *against, "", "", ""])
     return Table(
         caption=(
             "Mean squared error of the next frame on held-out digits, pixels in [0, 1]: mean and 95 % interval over seeds, all arms with the same seeds, "
-            "splits, sequences and updates. Occluded: a part of the window is covered in the frame before the one that is predicted. Moving: the window "
+            "splits, held-out sequences and number of updates; arms of one column with frames in order are trained on the same sequences too, the other arms on "
+            "sequences of the same kind. Without apical feedback VIP and SOM cells still get the command. Occluded: a part of the window is covered in the frame before the one that is predicted. Moving: the window "
             "moves, so that a copy of the last frame fails. Differences: from the column with apical feedback (of a hierarchy from the hierarchy, of what "
             "is trained on from the whole one trained on), paired by seed. Numbers learned; spikes a second of all cells, and, where they are held at "
             "those of the baseline, the largest distance from it. Autoregressions are fitted in closed form on 6 000 sequences."
         ),
-        columns=["Arm", *KINDS, "occluded: difference", "all: difference", "parameters", "spikes/s", "held within"],
+        columns=["Arm", *KINDS, *(f"{kind}: difference" for kind in AGAINST), "parameters", "spikes/s", "held within"],
         rows=rows,
     )
 
@@ -141,15 +143,23 @@ def lesion_table(results: Results, lesions: Sequence[str]) -> Table:
             row.append(
                 gap(results.values(PREDICTION, f"{RETRAINED} {lesion}", kind), results.values(PREDICTION, whole, kind))
             )
+        row += [f"{x:+.0%}" for x in _spikes_changed(results, lesion)]
         rows.append(row)
     return Table(
         caption=(
-            "Change of the error by a lesion of the trained column: at once, and against the intact column when both train on for as many updates; mean "
-            "and 95 % interval over seeds, paired."
+            "Change of the error by a lesion of the trained column: at once, and against the intact column when both train on for as many updates, held at "
+            "the spikes of the trained column; mean and 95 % interval over seeds, paired. Spikes: of all cells against the trained column, mean over seeds."
         ),
-        columns=["Without", "all: at once", "all: retrained", "occluded: at once", "occluded: retrained"],
+        columns=["Without", "all: at once", "all: retrained", "occluded: at once", "occluded: retrained", "spikes: at once", "spikes: retrained"],
         rows=rows,
-    )
+    )  # fmt: skip
+
+
+def _spikes_changed(results: Results, lesion: str) -> list[float]:
+    """Relative change of the spikes of all cells, at once and retrained, the mean over seeds."""
+    at_once = [results.values(BIOPHYSICS, arm, "spikes") for arm in (f"{REFERENCE}, without {lesion}", REFERENCE)]
+    retrained = [results.values(PREDICTION, arm, "spikes") for arm in (f"{RETRAINED} {lesion}", FEEDBACK)]
+    return [float(np.mean(np.divide(after, before) - 1)) for after, before in (at_once, retrained)]
 
 
 def local_table(results: Results, config: ColumnConfig, local: LocalConfig) -> Table:
@@ -184,31 +194,43 @@ def effect_values(results: Results, key: str, variant: str, what: str = "differe
 
 def effects_table(results: Results, config: ColumnConfig, beside: Sequence[str]) -> Table:
     """What was expected and what was found, in the trained column and in those it is set against."""
-    rows = []
+    rows: list[list[str]] = []
+    untold: list[str] = []
     for name, paradigm in config.paradigms.given().items():
         for effect in paradigm.effects:
-            if effect.against and effect.against not in config.variants:
-                continue
             key = f"{name}: {effect.name}"
-            values = effect_values(results, key, TRAINED)
+            if not set(effect.variants) <= set(config.variants):
+                untold.append(key)
+                continue
+            values = effect_values(results, key, effect.within or TRAINED)
             if effect.against:
                 values = [a - b for a, b in zip(values, effect_values(results, key, effect.against), strict=True)]
             unit = "mV" if effect.compartment == "apical" else "Hz"
-            others = ["" if effect.against else _mean(effect_values(results, key, v)) for v in beside]
-            what = f"{effect.first} minus {effect.second}" + (f", above {effect.against}" if effect.against else "")
+            others = ["" if effect.variants else _mean(effect_values(results, key, v)) for v in beside]
             rows.append(
-                [key, what, f"{effect.cells}, {effect.compartment}", _sign(effect), f"{shown(values, 2)} {unit}", _relative(results, key, effect),
+                [key + (" (late)" if effect.late else ""), _contrast(effect), f"{effect.cells}, {effect.compartment}", _sign(effect), f"{shown(values, 2)} {unit}", _relative(results, key, effect),
                  verdict(values, effect), *others, effect.size, effect.reference, effect.rival]
             )  # fmt: skip
     return Table(
         caption=(
             "Effects, fixed before these trainings, and what was found: mean over cells of the difference between two conditions, mean and 95 % interval "
             f"over {len(config.seeds)} networks, the unit of inference. Verdicts are not corrected for their number. Beside it the same in other networks: "
-            + ", ".join(beside) + ". Relative: to the second condition, the median over networks. Little: the whole interval within the bound."
+            + ", ".join(beside) + ". Where they show as much, what was found is no sign of learning. Relative: to the second condition, the median over "
+            "networks. Little: the whole interval within the bound. Late: added when these trainings were under way, before any of the networks was shown a "
+            "paradigm." + (f" Not here, for the networks they are set against were not trained: {', '.join(untold)}." if untold else "")
         ),
         columns=["Effect", "Contrast", "Where", "Expected", "Found", "Relative", "Verdict", *beside, "Size reported", "Reference", "Rival account"],
         rows=rows,
     )  # fmt: skip
+
+
+def _contrast(effect: Effect) -> str:
+    parts = [f"{effect.first} minus {effect.second}"]
+    if effect.minus:
+        parts.append("less {} minus {}".format(*effect.minus))
+    if effect.within:
+        parts.append(f"in {effect.within}")
+    return ", ".join([*parts, *([f"above {effect.against}"] if effect.against else [])])
 
 
 def verdict(values: Sequence[float], effect: Effect) -> str:
@@ -235,7 +257,7 @@ def _sign(effect: Effect) -> str:
 def _relative(results: Results, key: str, effect: Effect) -> str:
     """Of rates; the median, for a rate near 0 makes a ratio large."""
     values = effect_values(results, key, TRAINED, "relative")
-    rates = not effect.against and effect.compartment == "soma" and np.isfinite(values).all()
+    rates = not effect.variants and effect.compartment == "soma" and np.isfinite(values).all()
     return f"{np.median(values):+.0%}" if rates else ""
 
 
@@ -286,20 +308,48 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
 # -- biophysics -------------------------------------------------------------------------------------------------------
 
 
-def settings_table(results: Results) -> Table:
-    """Every setting against the trained network at its own step."""
-    settings = [arm for arm in results.arms(BIOPHYSICS) if "without" not in arm]
+def settings_table(results: Results, settings: Biophysics) -> Table:
+    """Every setting against the trained network at its own step, integrators against exponential Euler at the fine one."""
     rows = [[REFERENCE, *(shown(results.values(BIOPHYSICS, REFERENCE, what)) for what in ("all", *COMPARED))]]
     rows += [
-        [arm, *(_change(results, arm, REFERENCE, what) for what in ("all", *COMPARED))] for arm in settings if arm != REFERENCE
+        [arm, *(_change(results, arm, f"dt {settings.fine}" if arm.startswith("methods") else REFERENCE, what) for what in ("all", *COMPARED))]
+        for arm in _settings(results)
     ]  # fmt: skip
     return Table(
         caption=(
             "The trained column in other simulations: change of each number from the network as trained (torch, 1 ms), mean and 95 % interval over seeds, "
             "paired, the same sequences and noise; all but the first row in Brian2. Bursts: share of events of 2 spikes or more within 16 ms; plateaus: "
-            "apical potential above -40 mV for 10 ms or more. Integrators other than exponential Euler run at the fine step."
+            f"apical potential above -40 mV for 10 ms or more. Integrators other than exponential Euler run at {settings.fine}, and are compared with it there."
         ),
         columns=["Setting", *(NAMED[what] for what in ("all", *COMPARED))],
+        rows=rows,
+    )
+
+
+def _settings(results: Results) -> list[str]:
+    return [arm for arm in results.arms(BIOPHYSICS) if "without" not in arm and arm != REFERENCE]
+
+
+def gains_table(results: Results) -> Table:
+    """Plateaus and bursts gained and lost, cell by cell, where means hide that some gain what others lose."""
+    runs = {(r.arm, r.seed): r.measured["by cell"] for r in results.runs if "by cell" in r.measured}
+    counted = list(next(iter(runs.values()), {}))
+    rows = []
+    for arm in _settings(results):
+        row = [arm]
+        for what in counted:
+            change = [np.subtract(runs[arm, seed][what], runs[REFERENCE, seed][what]) for seed in results.config.seeds]
+            gained, lost = (
+                np.mean([part.clip(min=0).mean() for part in parts]) for parts in (change, [-c for c in change])
+            )
+            row.append(f"+{gained:.2g}, -{lost:.2g}")
+        rows.append(row)
+    return Table(
+        caption=(
+            "Gained and lost: the mean over cells of how much more often those do it that do it more often, and of how much less often those that do it less, "
+            "than as trained in torch [Hz]; mean over seeds. What noise alone moves stands in the rows of noise."
+        ),
+        columns=["Setting", *counted],
         rows=rows,
     )
 

@@ -31,14 +31,16 @@ SHUFFLED, UNCOUPLED, UNTRAINED, RETRAINED = "shuffled", "uncoupled", "untrained"
 HIERARCHY, HIERARCHY_NONE = "hierarchy", "hierarchy, no apical feedback"
 HIERARCHIES = {HIERARCHY: FEEDBACK, HIERARCHY_NONE: NONE}
 """Arms of two columns -> the arm of one whose connections they have."""
-MATCHED = {SOMA: FEEDBACK, NONE: FEEDBACK, PLAIN: FEEDBACK, HIERARCHY_NONE: HIERARCHY}
-"""Arms that are held at as many spikes as another one fires."""
 HELD = 0.2
 """How strongly: enough for a plain network to stay within 2 %."""
 CUT, CUT_RETRAINED, WHOLE_RETRAINED = (
     "hierarchy, upper column cut", "hierarchy, upper column cut, retrained", "hierarchy, retrained",
 )  # fmt: skip
 """The trained hierarchy whose lower column no longer hears the upper one, at once and trained on, and the whole one trained on as long."""
+MATCHED = {
+    SOMA: FEEDBACK, NONE: FEEDBACK, PLAIN: FEEDBACK, HIERARCHY_NONE: HIERARCHY, CUT_RETRAINED: HIERARCHY, WHOLE_RETRAINED: HIERARCHY,
+}  # fmt: skip
+"""Arms that are held at as many spikes as another one fires; so is the column after each lesion, at its own before."""
 PREDICTION = "next frame"
 INTACT = "nothing"
 BASELINE_SEQUENCES = 6000
@@ -79,7 +81,7 @@ def train(task: Task) -> Run:
         kept = json.loads(record.read_text(encoding="utf-8"))
         if kept["identity"] != identity:
             raise InputError(
-                f"networks: '{record}' is of another world, code or training; choose another folder, or none"
+                f"networks: '{record}' is of another world, code, circuit or training; choose another folder, or none"
             )
         return Run(PREDICTION, task.arm, task.seed, {**kept["measured"], "cpu_seconds": kept.get("cpu_seconds", 0.0)})
     begun = cpu_seconds()
@@ -92,7 +94,7 @@ def identity_of(task: Task) -> dict[str, Any]:
     """What a training depends on, as data."""
     kept = ("cells", "hierarchy", "world", "code", "training", "retrain", "held_out", "engine")
     own = {name: value for name, value in task.config.model_dump(mode="json").items() if name in kept}
-    return {**own, "spikes": task.spikes}
+    return {**own, "spikes": task.spikes, "circuit": _unlearned(task).hash}
 
 
 def _trained(task: Task, place: Path) -> dict[str, Any]:
@@ -128,17 +130,20 @@ def start(config: ColumnConfig, arm: str) -> Circuit:
     return column(arm if arm in APICAL else FEEDBACK, config.cells, config.frame_code)
 
 
+def _unlearned(task: Task) -> Circuit:
+    """The circuit of a training before it learned anything, also before what is trained on."""
+    if task.arm == PLAIN:
+        return plain(task.parameters, task.config.frame_code)
+    return start(task.config, task.of if task.lesion else task.arm)
+
+
 def _start(task: Task) -> tuple[Circuit, FrameSettings]:
     config = task.config
-    if task.arm == PLAIN:
-        return plain(task.parameters, config.frame_code), config.frame_settings(
-            readout_rate=config.training.plain_readout_rate
-        )
     if task.lesion:
-        return trained(config, task.folder, task.seed, task.lesion, task.of), config.frame_settings(
-            updates=config.retrain, start=None
-        )
-    return start(config, task.arm), config.frame_settings()
+        circuit = trained(config, task.folder, task.seed, task.lesion, task.of)
+        return circuit, config.frame_settings(updates=config.retrain, start=None)
+    rate = config.training.plain_readout_rate if task.arm == PLAIN else None
+    return _unlearned(task), config.frame_settings(readout_rate=rate)
 
 
 def _batches(task: Task, circuit: Circuit, world: World, data: Digits, batch: int) -> Callable[[], Batch]:
@@ -175,9 +180,7 @@ def scored(config: ColumnConfig, circuit: Circuit, seed: int) -> dict[str, float
     inputs = rows(circuit, config.frame_code, scans, np.random.default_rng([seed, 102]))
     wanted = probes(circuit)
     recording = simulate(circuit, inputs, engine=config.engine, seed=seed, probes=wanted)
-    found = activity(circuit, recording)
-    fired = sum(found[f"rate {name}"] * circuit.populations[name].n for name in cells(circuit))
-    return {**errors_by_kind(predicted_frames(recording, config.code.ms), scans), **found, "spikes": fired}
+    return {**errors_by_kind(predicted_frames(recording, config.code.ms), scans), **activity(circuit, recording)}
 
 
 def baselines(config: ColumnConfig, seed: int) -> dict[str, dict[str, float]]:
