@@ -241,7 +241,7 @@ def build(
     background : int
         Channels of 20 Hz.
     drawn_delays : bool
-        Whether delays between excitatory cells differ by a millisecond to either side; a network with one each trains a tenth faster.
+        Whether delays between excitatory cells of a column differ by a millisecond to either side; a network with one each trains a tenth faster.
     trainable : bool
         Whether all weights but those of the background are trainable.
 

@@ -63,6 +63,22 @@ def test_code_of_a_page_runs(page: str, printed: str, tmp_path: Path) -> None:
     assert "False" not in ran.stdout
 
 
+@pytest.mark.compiled
+@pytest.mark.slow
+def test_intervals_between_events_of_the_column_are_as_irregular_as_its_page_says(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "predictive_column.md").read_text(encoding="utf-8")
+    code = re.search(r"<!-- run: events -->\n```python\n(.*?)```", text, re.DOTALL)
+    row = re.search(r"^\| 20 s \|(.*)\|$", text, re.MULTILINE)
+    assert code
+    assert row
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code[1]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = [float(line.split()[1]) for line in ran.stdout.splitlines()]
+    assert found == pytest.approx([float(cell.split()[0]) for cell in row[1].split("|")], abs=0.05)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_relative_links_exist(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
