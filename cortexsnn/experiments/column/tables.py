@@ -247,7 +247,8 @@ def verdict(values: Sequence[float], effect: Effect) -> str:
 
 
 def _mean(values: Sequence[float]) -> str:
-    return f"{np.mean(values):+.2g}" if np.isfinite(values).all() else "-"
+    mean = float(np.mean(values))
+    return "-" if not np.isfinite(mean) else f"{mean if abs(mean) > SMALLEST else 0:+.2g}"
 
 
 def _sign(effect: Effect) -> str:
