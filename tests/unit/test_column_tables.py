@@ -163,3 +163,28 @@ def test_what_is_not_defined_in_a_network_is_a_dash() -> None:
     assert tables.shown([1.0, float("nan")]) == "-"
     assert tables.gap([1.0, float("nan")], [1.0, 2.0]) == "-"
     assert tables.shown([1.0, 1.0, 1.0]) == "1 (1 to 1)"
+
+
+def test_error_cells_of_other_networks_stand_beside_the_trained_ones_paired() -> None:
+    none = {
+        "n": 0.0,
+        "n_expected": 0.0,
+        "p": 1.0,
+        "n_independent": 0.0,
+        "p_independent": 1.0,
+        "measured": float("nan"),
+        "confirmed": 0.0,
+    }
+    results = Results("x", _config({"trials": 4, "effects": []}))
+    counts = {TRAINED: [6.0, 8.0, 10.0], "untrained": [1.0, 3.0, 5.0]}
+    results.runs = [
+        Run(PARADIGMS, variant, seed, {"cells": {"L23E": {"n_cells": 50, "positive": none, "negative": none | {"n": n, "p": 0.01}}}})
+        for variant, found in counts.items() for seed, n in enumerate(found)
+    ]  # fmt: skip
+    table = tables.cells_table(results, results.config, list(counts))  # type: ignore[arg-type]
+    rows = {row[0]: row for row in table.rows}
+    assert rows["trained: L23E, negative"][1] == "24 of 150"
+    assert rows["trained: L23E, negative"][5] == "3 of 3"
+    assert rows["trained: L23E, negative"][-1] == ""
+    assert rows["untrained: L23E, negative"][-1] == "+10 (+10 to +10)"
+    assert rows["untrained: L23E, positive"][-1] == "+0 (+0 to +0)"

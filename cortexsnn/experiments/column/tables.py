@@ -265,8 +265,8 @@ def _relative(results: Results, key: str, effect: Effect) -> str:
 def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str]) -> Table:
     """Cells of prediction errors in every variant."""
     rows = []
-    for variant in variants:
-        runs = [r.measured["cells"] for r in results.runs if r.setting == PARADIGMS and r.arm == variant]
+    of = {v: [r.measured["cells"] for r in results.runs if r.setting == PARADIGMS and r.arm == v] for v in variants}
+    for variant, runs in of.items():
         for population in runs[0]:
             for kind in ("negative", "positive"):
                 found = [r[population][kind] for r in runs]
@@ -276,9 +276,14 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
                 n_cells = sum(r[population]["n_cells"] for r in runs)
                 measured = [f["measured"] for f in found if np.isfinite(f["measured"])]
                 above = [f"{sum(f[p] <= 0.05 for f in found)} of {len(found)}" for p in ("p", "p_independent")]
+                shares = [
+                    [100 * r[population][kind]["n"] / r[population]["n_cells"] for r in rs]
+                    for rs in (of[TRAINED], runs)
+                ]
+                more = gap(*shares) if variant != TRAINED else ""
                 rows.append(
                     [f"{variant}: {population}, {kind}", f"{total['n']:.0f} of {n_cells}", f"{total['confirmed']:.0f}",
-                     f"{np.mean(measured):.2f}" if measured else "-", f"{total['n_expected']:.2g}", above[0], f"{total['n_independent']:.2g}", above[1]]
+                     f"{np.mean(measured):.2f}" if measured else "-", f"{total['n_expected']:.2g}", above[0], f"{total['n_independent']:.2g}", above[1], more]
                 )  # fmt: skip
     c = config.paradigms.mismatch.criteria if config.paradigms.mismatch else None
     criteria = "" if c is None else (
@@ -290,7 +295,8 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
             f"Cells of prediction errors, over all networks: selected on odd trials, by criteria fixed before.{criteria} Confirmed: meet the criteria of "
             "size on even trials again; contrast: their mean there. Two kinds of chance, each with the mean count and the networks that have more at p <= "
             "0.05: labels permuted over trials (whether conditions matter at all), and contrasts of each condition permuted over cells (whether more "
-            "cells combine them in this way than cells driven by each condition at random)."
+            "cells combine them in this way than cells driven by each condition at random). Last, how many more of a hundred cells the trained column has, paired "
+            "by network, mean and 95 % interval."
         ),
         columns=[
             "Network: cells",
@@ -301,6 +307,7 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
             "networks with more",
             "Cells permuted",
             "networks with more than that",
+            "trained: more [%]",
         ],
         rows=rows,
     )
