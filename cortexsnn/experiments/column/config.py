@@ -11,6 +11,7 @@ from ...train.frame_spikes import FrameCode
 from ...train.next_frame import FrameSettings
 from ...train.scan import World
 from ..config import ArmsConfig, Config, Positive, Share, different
+from .networks import PYRAMIDAL
 
 MEAN_PIXEL = 0.3
 """Of digits, about: where the bias of a read-out starts."""
@@ -107,6 +108,10 @@ class Effect(Config):
             raise ValueError(
                 f"{self.name}: cells are selected by their rates; expected no select, or compartment: soma"
             )
+        if self.compartment == "apical" and self.cells not in PYRAMIDAL:
+            raise ValueError(
+                f"{self.name}: {self.cells} has no apical compartment; expected cells: {' or '.join(PYRAMIDAL)}, or compartment: soma"
+            )
         return self
 
     @field_validator("cells")
@@ -147,7 +152,9 @@ class Oddball(ParadigmConfig):
 
 
 class Omission(ParadigmConfig):
-    before: Annotated[int, Field(ge=2)] = 6
+    """``before`` stimuli, so that two pauses at least can differ before the last one: one alone is always the mean."""
+
+    before: Annotated[int, Field(ge=3)] = 6
     shown: Milliseconds = 250
     pause: Milliseconds = 250
     labels: frozenset[str] = frozenset({"omitted", "irregular", "blank", "shown"})
@@ -288,7 +295,7 @@ class ColumnConfig(ArmsConfig):
     world: WorldConfig = WorldConfig()
     code: CodeConfig = CodeConfig()
     training: FrameTrainingConfig
-    hierarchy: Annotated[int, Field(ge=60)] | None = None
+    hierarchy: Annotated[int, Field(ge=60, le=10_000)] | None = None
     arms: Annotated[list[Arm], AfterValidator(different)]
     retrain: Annotated[int, Field(ge=1)] = 100
     held_out: Annotated[int, Field(ge=8)] = 400
