@@ -32,8 +32,8 @@ class FrameSettings:
         Steps of a frame.
     weight_rate : float
         Largest change of a weight in an update, as a part of the mean weight of its projection.
-    readout_rate : float
-        The same of weights onto the read-out and its numbers, absolute.
+    bias_rate : float
+        Largest change of the read-out's own numbers, its bias.
     clip : float
         Largest norm of the gradient.
     truncate : int
@@ -46,14 +46,14 @@ class FrameSettings:
     batch: int = 32
     ms: int = 50
     weight_rate: float = 0.02
-    readout_rate: float = 1e-3
+    bias_rate: float = 1e-3
     clip: float = 1.0
     truncate: int = 100
     start: float | None = None
 
     def __post_init__(self) -> None:
         check_fields("settings", self, COUNT, "updates", "batch", "ms", "truncate", whole=True)
-        check_fields("settings", self, NOT_NEGATIVE, "weight_rate", "readout_rate", "clip")
+        check_fields("settings", self, NOT_NEGATIVE, "weight_rate", "bias_rate", "clip")
         if self.truncate % self.ms:
             raise InputError(
                 f"settings.truncate: expected whole frames of {self.ms} steps, got {self.truncate}; a loss is of whole frames"
@@ -129,13 +129,11 @@ def predicted(network: Network, outputs: Outputs, ms: int) -> torch.Tensor:
 
 def _optimiser(network: Network, settings: FrameSettings) -> torch.optim.Optimizer:
     """Adam whose step is relative to a projection's mean weight: weights of a circuit in units differ by orders of magnitude."""
-    numbers, readout = _numbers_of_readout(network), readout_of(network)
-    onto = {p.name for p in network.program.pathways if p.post == readout}
+    numbers = _numbers_of_readout(network)
     groups = []
     for name, values in network.named_parameters():
-        is_readout = name in numbers or name.split(".")[-1] in onto
-        rate = settings.readout_rate if is_readout else settings.weight_rate * float(values.detach().abs().mean())
-        groups.append({"params": [values], "lr": rate})
+        relative = settings.weight_rate * float(values.detach().abs().mean())
+        groups.append({"params": [values], "lr": settings.bias_rate if name in numbers else relative})
     return torch.optim.Adam(groups)
 
 

@@ -7,13 +7,26 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import xarray as xr
 
+import cortexsnn as cx
 from cortexsnn.analysis import from_times
-from cortexsnn.experiments.column.config import ColumnConfig, Effect, Lesion, Variant
-from cortexsnn.experiments.column.effects import ARMS, LESIONS, decay
+from cortexsnn.experiments.arms import Results
+from cortexsnn.experiments.column import training
+from cortexsnn.experiments.column.config import CellCriteria, ColumnConfig, Effect, Lesion, Variant
+from cortexsnn.experiments.column.effects import ARMS, COURSES, LESIONS, courses, decay, error_cells, over_repeats
 from cortexsnn.experiments.column.networks import FEEDBACK, NONE, PLAIN, SOMA, plain
 from cortexsnn.experiments.column.present import Shown, _lowest, difference
-from cortexsnn.experiments.column.training import UNTRAINED, Task, _batches, identity_of, start
+from cortexsnn.experiments.column.training import (
+    PREDICTION,
+    UNTRAINED,
+    Task,
+    _batches,
+    identity_of,
+    network_file,
+    start,
+    train,
+)
 from cortexsnn.train.data import digits
 
 N_CELLS, N_TRIALS, STEPS = 30, 80, 300
@@ -124,20 +137,97 @@ def test_selection_does_not_make_an_effect_where_there_is_none() -> None:
     assert np.isnan(none["difference"])
 
 
+def test_an_apical_effect_is_of_the_potential_in_the_window() -> None:
+    labels = np.array(["same", "centre", "same", "centre"])
+    v = np.full((4, STEPS, 1), -20.0)  # outside of the window a plateau, the same in all
+    v[:, 100:200] = np.where(labels == "same", -60.0, -66.0)[:, None, None] + np.array([0, 0, 1, 1])[:, None, None]
+    node = xr.Dataset({"mean(Vd)": (("step", "trial", "probe"), v.transpose(1, 0, 2))})
+    recorded = Shown(xr.DataTree.from_dict({"L23E": node}), labels, 100.0, 200.0, ())
+    np.testing.assert_allclose(recorded.apical("L23E"), [[-60], [-66], [-59], [-65]])
+    found = difference(recorded, effect(compartment="apical"))
+    assert found["difference"] == pytest.approx(6.0)
+    assert found["relative"] == pytest.approx(6.0 / 65.5)
+
+
+def test_error_cells_are_counted_by_the_roles_of_conditions_and_in_the_window() -> None:
+    rates = {label: np.full(N_CELLS, 20.0) for label in ("off", "command only", "frames only", "match")}
+    rates["command only"][:4] = 80.0
+    rates["frames only"][4:10] = 80.0
+    criteria = CellCriteria(flat=0.6, permutations=99)
+    found = error_cells(shown(rates), criteria, "L23E", 0)
+    assert found["n_cells"] == N_CELLS
+    assert (found["negative"]["n"], found["positive"]["n"]) == pytest.approx((4, 6), abs=1)
+    assert found["negative"]["measured"] > 1
+    assert max(found["negative"]["p"], found["positive"]["p"]) <= 0.05
+    turned = CellCriteria(over="frames only", under="command only", flat=0.6, permutations=99)
+    assert error_cells(shown(rates), turned, "L23E", 0)["negative"]["n"] == found["positive"]["n"]
+    before = shown(rates)._replace(start_ms=0.0, stop_ms=100.0)  # where all conditions are alike
+    assert error_cells(before, criteria, "L23E", 0)["negative"]["n"] == 0
+
+
+def test_rates_over_time_and_over_repeats_are_of_each_condition() -> None:
+    """Two cells of L23E fire at known times, in trials of two conditions in turn; L5E in one bin; the others never."""
+    labels, times = np.array(["b", "a", "b", "a"]), {"a": (12.0, 62.0, 87.0), "b": (12.0,)}
+    fired = [(ms, cell, trial) for trial, label in enumerate(labels) for ms in times[label] for cell in range(2)]
+    late = [(80.0, 0, trial) for trial in range(4)]
+    columns = {"L23E": np.array(fired).T, "L5E": np.array(late).T}
+    silent = (np.array([]), np.array([], dtype=int), np.array([], dtype=int))
+    recording = from_times(
+        {c: (columns[c][0], *columns[c][1:].astype(int)) if c in columns else silent for c in COURSES}, dt_ms=1.0, duration_ms=100.0,
+        neurons={c: range(2) for c in COURSES}, trials=range(4),
+    )  # fmt: skip
+    recorded = Shown(recording, labels, 50.0, 100.0, ((0.0, 50.0), (50.0, 100.0)))
+    found = courses(recorded, 25.0)
+    assert (found["window"], found["bin_ms"]) == ([50.0, 100.0], 25.0)
+    assert found["rates"]["L23E"] == {"a": [40, 0, 40, 40], "b": [40, 0, 0, 0]}
+    assert found["rates"]["L5E"]["a"] == [0, 0, 0, 20]
+    assert found["rates"]["L23VIP"]["a"] == [0, 0, 0, 0]
+    assert over_repeats(recorded) == {"a": [20, 40], "b": [20, 0]}
+
+
 def test_every_variant_is_another_training_or_a_lesion() -> None:
     assert set(get_args(Variant)) == {UNTRAINED, *ARMS, *LESIONS}
     assert set(LESIONS.values()) == {*get_args(Lesion), "upper column"}
 
 
+CONFIG = ColumnConfig(
+    seeds=[3, 4],
+    cells=60,
+    training={"ranges": {}, "batch": 4},  # type: ignore[arg-type]
+    arms=[FEEDBACK, SOMA, NONE],
+    variants=[],
+    lesions=[],
+)
+
+
+def test_what_was_kept_of_a_training_is_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that is not defined in a network is not defined either when the network is found again."""
+    taught = []
+
+    def measured(task: Task, place: Path) -> dict[str, Any]:
+        taught.append(task)
+        return {"occluded": float("nan"), "all": 0.25, "loss": [0.5, 0.25]}
+
+    monkeypatch.setattr(training, "_trained", measured)
+    results = Results("x", CONFIG)
+    for _ in range(2):
+        results.runs = [train(Task(CONFIG, tmp_path, FEEDBACK, seed)) for seed in CONFIG.seeds]
+        assert np.isnan(results.values(PREDICTION, FEEDBACK, "occluded")).all()
+        assert results.values(PREDICTION, FEEDBACK, "all") == [0.25, 0.25]
+        assert results.runs[0].measured["loss"] == [0.5, 0.25]
+    assert len(taught) == len(CONFIG.seeds)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"identity": {}, "measured": null}', "\xff"])
+def test_a_damaged_record_is_named(text: str, tmp_path: Path) -> None:
+    record = network_file(tmp_path, FEEDBACK, 3).with_suffix(".json")
+    record.write_text(text, encoding="latin-1")
+    with pytest.raises(cx.InputError, match=rf"networks: '.*{record.name}' is damaged: expected .*; remove it"):
+        train(Task(CONFIG, tmp_path, FEEDBACK, 3))
+
+
 def test_all_arms_are_taught_the_same_sequences_with_the_same_spikes() -> None:
-    config = ColumnConfig(
-        seeds=[3, 4],
-        cells=60,
-        training={"ranges": {}, "batch": 4},
-        arms=[FEEDBACK, SOMA, NONE],
-        variants=[],
-        lesions=[],
-    )  # type: ignore[arg-type]
+    config = CONFIG
     taught = {}
     for arm in (FEEDBACK, SOMA, NONE, PLAIN):
         circuit = plain(4000, config.frame_code) if arm == PLAIN else start(config, arm)

@@ -38,13 +38,10 @@ def test_a_verdict_is_about_the_interval_over_networks(values: list[float], fiel
 @pytest.mark.parametrize(
     "fields",
     [
-        {"sign": 0},
-        {"bound": 1.0},
-        {"select": ("a", "b"), "compartment": "apical"},
-        {"select": ("a", "b"), "minus": ("a", "b")},
-        {"cells": "L6E"},
+        {"sign": 0}, {"bound": 1.0}, {"select": ("a", "b"), "compartment": "apical"}, {"select": ("a", "b"), "minus": ("a", "b")},
+        {"cells": "L6E"}, {"cells": "L23SOM", "compartment": "apical"}, {"cells": "L4E", "compartment": "apical"},
     ],
-)
+)  # fmt: skip
 def test_effects_that_mean_nothing_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
         effect(**fields)

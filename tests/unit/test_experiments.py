@@ -42,7 +42,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
                 "trials": 8, "before": 50, "halt": 100,
                 "effects": [{"name": "mismatch", "first": "halt", "second": "replay", "cells": "L23E", "sign": 1, "reference": "none", "rival": "none"}],
             },
-            "repetition": {"trials": 4, "length": 2, "repeats": 3, "shown": 50, "effects": []},
+            "repetition": {
+                "trials": 4, "length": 2, "repeats": 3, "shown": 50,
+                "effects": [{"name": "apical", "first": "repeated", "second": "control", "cells": "L23E", "compartment": "apical", "sign": -1, "reference": "none", "rival": "none"}],
+            },
+            "surround": {
+                "trials": 8, "shown": 50,
+                "effects": [{"name": "surround", "first": "same", "second": "centre", "cells": "L4E", "select": ["centre", "annulus"], "sign": -1, "reference": "none", "rival": "none"}],
+            },
         },
         "biophysics": {"sequences": 4, "dt": ["0.5 ms"], "weight_bits": [4], "synaptic_noise": [0.5], "fine": "0.5 ms"},
         "proof": {"engines": ["numpy", "torch"], "sequences": 1, "frames": 4, "minimum_spikes": 100}, "local": {"updates": 1, "sequences": 2, "fitted": 20},
@@ -137,6 +144,21 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
      ["networks: cannot write to '/proc/nothing'", "biophysics.delay_jitter: expected a time of 0 or more, got '-1 ms'"]),
     ("predictive_column", {"proof": {"engines": ["numpy", "numpy"]}}, ["proof.engines: expected different values"]),
     ("predictive_column", {"variants": ["shuffled"]}, ["arms: expected shuffled too"]),
+    ("predictive_column", {"hierarchy": 20_000, "paradigms": {
+        "omission": {"trials": 4, "before": 2, "effects": []},
+        "surround": {"trials": 4, "effects": [{
+            "name": "x", "first": "same", "second": "centre", "cells": "L23SOM", "compartment": "apical", "sign": 1, "reference": "none", "rival": "none",
+        }]},
+     }},
+     ["hierarchy: input should be less than or equal to 10000", "paradigms.omission.before",
+      "paradigms.surround.effects.0: x: L23SOM has no apical compartment; expected cells: L23E or L5E"]),
+    ("predictive_column", {"world": {"frames": 2, "window": 3}, "paradigms": {
+        "omission": {"trials": 4, "pause": 50, "effects": []}, "surround": {"trials": 4, "effects": []},
+     }},
+     ["world: the primary outcome is the error on occluded frames, and the 8 held-out sequences of seed 0, 1 have none",
+      "paradigms.omission.pause: expected two frames of 50 ms or more", "paradigms.surround: expected world.window of 4 or more"]),
+    ("predictive_column", {"world": {"frames": 4, "occluded": 0.0}}, ["world: the primary outcome", "occluded 0, cover 0.5"]),
+    ("predictive_column", {"world": {"frames": 4, "cover": 0.1}}, ["world: the primary outcome", "cover 0.1"]),
     ("predictive_column", {
         "code": {"ms": 40}, "engine": "nest", "biophysics": {"dt": ["0.3 ms"], "methods": ["magic"], "fine": "0.1 s", "delay_jitter": ["1 mV"]},
         "training": {"surrogate": "zz", "ranges": {}},

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import cortexsnn as cx
-from cortexsnn.experiments.column.networks import plain, rows
+from cortexsnn.experiments.column.networks import FEEDBACK, column, plain, rows
 from cortexsnn.experiments.column.score import autoregressive, copied, errors_by_kind, mean_frame
 from cortexsnn.train.data import Part, digits
 from cortexsnn.train.frame_spikes import FrameCode
-from cortexsnn.train.next_frame import FrameSettings, fit_frames, predicted
+from cortexsnn.train.next_frame import FrameSettings, _optimiser, fit_frames, predicted
 from cortexsnn.train.penalties import ranges, spikes
 from cortexsnn.train.scan import SIDE, World
 
@@ -143,7 +143,7 @@ def test_a_network_learns_to_predict_the_next_frame_better_than_the_mean_frame()
     circuit = plain(6000, code)
     network = cx.to_torch(circuit, seed=0, surrogate="fast_sigmoid(10)")
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(6000, rel=0.02)
-    settings = FrameSettings(updates=120, ms=20, weight_rate=0.1, readout_rate=1e-2, truncate=40, start=0.3)
+    settings = FrameSettings(updates=120, ms=20, weight_rate=0.1, bias_rate=1e-2, truncate=40, start=0.3)
 
     def draw() -> tuple[dict[str, np.ndarray], np.ndarray]:
         scans = world.scans(digits().train, settings.batch, random)
@@ -156,6 +156,59 @@ def test_a_network_learns_to_predict_the_next_frame_better_than_the_mean_frame()
         found = errors_by_kind(predicted(network, network(inputs)[0], settings.ms).numpy(), test)
     assert found["all"] < 0.9 * errors_by_kind(mean_frame(train, test), test)["all"]
     assert np.mean(errors[-10:]) < np.mean(errors[:10])
+
+
+def test_a_step_is_relative_to_the_mean_weight_of_each_projection_and_absolute_for_the_bias() -> None:
+    network = cx.to_torch(plain(3000, FrameCode(ms=20)), seed=0)
+    rates = [group["lr"] for group in _optimiser(network, FrameSettings(weight_rate=0.1, bias_rate=0.5)).param_groups]
+    wanted = {name: 0.1 * float(p.detach().abs().mean()) for name, p in network.named_parameters()}
+    bias = next(name for name in wanted if "prediction:" in name)
+    assert dict(zip(wanted, rates, strict=True)) == pytest.approx(wanted | {bias: 0.5})
+    assert len(wanted) == 5
+
+
+@pytest.mark.compiled
+@pytest.mark.slow
+def test_a_column_learns_to_predict_a_frame_that_stays_better_than_the_mean_frame() -> None:
+    """Light and dark digits by turns, a window that stands still: the easiest of worlds, for as many updates as a test has time for."""
+    labels = np.repeat(np.arange(10), 2)
+    part = Part(np.repeat(np.where(labels % 2, 0.1, 0.9)[:, None], SIDE * SIDE, axis=1), labels)
+    code, world = FrameCode(ms=20), World(frames=3, still=1.0, turn=0.0, occluded=0.0)
+    circuit, random = column(FEEDBACK, 60, code), np.random.default_rng(0)
+    network = cx.to_torch(circuit, seed=0, surrogate="fast_sigmoid(10)")
+    settings = FrameSettings(updates=80, batch=16, ms=20, weight_rate=0.1, bias_rate=2e-2, truncate=40, start=0.3)
+
+    def draw() -> tuple[dict[str, np.ndarray], np.ndarray]:
+        scans = world.scans(part, settings.batch, random)
+        return rows(circuit, code, scans, random), scans.targets
+
+    errors = fit_frames(network, draw, settings)
+    train, test = world.scans(part, 500, random), world.scans(part, 100, random)
+    inputs = {name: torch.as_tensor(r.astype(np.float32)) for name, r in rows(circuit, code, test, random).items()}
+    with torch.no_grad():
+        found = errors_by_kind(predicted(network, network(inputs)[0], settings.ms).numpy(), test)["all"]
+    assert (
+        found < 0.75 * errors_by_kind(mean_frame(train, test), test)["all"]
+    )  # a read-out that says nothing is no better
+    assert np.mean(errors[-10:]) < 0.3 * np.mean(errors[:10])
+
+
+@pytest.mark.compiled
+def test_the_error_of_a_column_reaches_the_synapses_of_the_command_on_apical_compartments() -> None:
+    code, random = FrameCode(ms=20), np.random.default_rng(0)
+    circuit = column(FEEDBACK, 60, code)
+    network = cx.to_torch(circuit, seed=0, surrogate="fast_sigmoid(10)")
+    scans = World(frames=3).scans(digits().train, 4, random)
+    inputs = {name: torch.as_tensor(r.astype(np.float32)) for name, r in rows(circuit, code, scans, random).items()}
+    found = predicted(network, network(inputs)[0], code.ms)
+    ((found - torch.as_tensor(scans.targets, dtype=network.dtype)) ** 2).mean().backward()
+    own = dict(network.named_parameters())
+    for name in ("command_L23E", "command_L5E"):
+        assert set(circuit.projections[name].deliver or {}) == {"g_Ad", "g_Nd"}
+        gradient = own[f"pathways.{name}.magnitude"].grad
+        assert gradient is not None
+        assert torch.isfinite(gradient).all()
+        assert (gradient != 0).float().mean() > 0.5
 
 
 def test_windows_hold_whole_frames() -> None:

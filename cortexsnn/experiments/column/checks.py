@@ -19,7 +19,7 @@ from ..fidelity import SWEEPS
 from .config import Biophysics, ColumnConfig
 from .networks import FEEDBACK
 from .paradigms import Stage, trials_of
-from .training import start
+from .training import held_out, start
 
 Check = tuple[str, Callable[[], object]]
 
@@ -47,6 +47,7 @@ def _checks(config: ColumnConfig) -> Iterator[Check]:
     yield "training.surrogate", partial(surrogate, config.training.surrogate)
     yield "training", config.frame_settings
     yield "engine", partial(split_engine, config.engine)
+    yield "world", partial(_occluded, config)
     if config.networks:
         yield "networks", partial(_folder, config.networks)
     for k, engine in enumerate(config.proof.engines if config.proof else ()):
@@ -56,6 +57,18 @@ def _checks(config: ColumnConfig) -> Iterator[Check]:
         yield f"paradigms.{name}", partial(trials_of, name, paradigm, stage)
     if config.biophysics:
         yield from _of_biophysics(config.biophysics, start(config, FEEDBACK))
+
+
+def _occluded(config: ColumnConfig) -> None:
+    """The primary outcome is the error on occluded frames: a world, or a few sequences by chance, may have none."""
+    without = [seed for seed in config.seeds if not held_out(config, seed).occluded.any()]
+    if without:
+        w = config.world
+        raise InputError(
+            f"world: the primary outcome is the error on occluded frames, and the {config.held_out} held-out sequences of seed "
+            f"{', '.join(map(str, without))} have none; expected frames of 3 or more (the first two are never occluded) and larger occluded, cover "
+            f"or held_out, got frames {w.frames}, occluded {w.occluded:g}, cover {w.cover:g}"
+        )
 
 
 def _of_biophysics(settings: Biophysics, circuit: Circuit) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from ...train.frame_spikes import FrameCode
 from ...train.next_frame import FrameSettings
 from ...train.scan import World
 from ..config import ArmsConfig, Config, Positive, Share, different
+from .networks import PYRAMIDAL
 
 MEAN_PIXEL = 0.3
 """Of digits, about: where the bias of a read-out starts."""
@@ -59,8 +60,8 @@ class FrameTrainingConfig(Config):
     updates: Positive = 500
     batch: Positive = 32
     weight_rate: Annotated[float, Field(gt=0)] = 0.1
-    readout_rate: Annotated[float, Field(gt=0)] = 3e-3
-    plain_readout_rate: Annotated[float, Field(gt=0)] = 1e-2
+    bias_rate: Annotated[float, Field(gt=0)] = 3e-3
+    plain_bias_rate: Annotated[float, Field(gt=0)] = 1e-2
     clip: Annotated[float, Field(gt=0)] = 1.0
     truncate: Milliseconds = 100
     surrogate: str = "fast_sigmoid(10)"
@@ -112,6 +113,10 @@ class Effect(Config):
         if self.select and self.compartment == "apical":
             raise ValueError(
                 f"{self.name}: cells are selected by their rates; expected no select, or compartment: soma"
+            )
+        if self.compartment == "apical" and self.cells not in PYRAMIDAL:
+            raise ValueError(
+                f"{self.name}: {self.cells} has no apical compartment; expected cells: {' or '.join(PYRAMIDAL)}, or compartment: soma"
             )
         return self
 
@@ -168,7 +173,9 @@ class Oddball(ParadigmConfig):
 
 
 class Omission(ParadigmConfig):
-    before: Annotated[int, Field(ge=2)] = 6
+    """``before`` stimuli, so that two pauses at least can differ before the last one: one alone is always the mean."""
+
+    before: Annotated[int, Field(ge=3)] = 6
     shown: Milliseconds = 250
     pause: Milliseconds = 250
     labels: frozenset[str] = frozenset({"omitted", "irregular", "blank", "shown"})
@@ -309,7 +316,7 @@ class ColumnConfig(ArmsConfig):
     world: WorldConfig = WorldConfig()
     code: CodeConfig = CodeConfig()
     training: FrameTrainingConfig
-    hierarchy: Annotated[int, Field(ge=60)] | None = None
+    hierarchy: Annotated[int, Field(ge=60, le=10_000)] | None = None
     arms: Annotated[list[Arm], AfterValidator(different)]
     retrain: Annotated[int, Field(ge=1)] = 100
     held_out: Annotated[int, Field(ge=8)] = 400
@@ -341,10 +348,10 @@ class ColumnConfig(ArmsConfig):
         return World(**self.world.model_dump(), **more)
 
     def frame_settings(
-        self, updates: int | None = None, readout_rate: float | None = None, start: float | None = MEAN_PIXEL
+        self, updates: int | None = None, bias_rate: float | None = None, start: float | None = MEAN_PIXEL
     ) -> FrameSettings:
         t = self.training
         return FrameSettings(
-            t.updates if updates is None else updates, t.batch, self.code.ms, t.weight_rate, readout_rate or t.readout_rate, t.clip, t.truncate,
+            t.updates if updates is None else updates, t.batch, self.code.ms, t.weight_rate, bias_rate or t.bias_rate, t.clip, t.truncate,
             start,
         )  # fmt: skip

@@ -109,6 +109,10 @@ def oddball(config: Oddball, stage: Stage) -> Trials:
 def omission(config: Omission, stage: Stage) -> Trials:
     """A train whose next stimulus does not come, also after a train at random times but for the last pause; it comes; nothing at all."""
     on, off = stage.slots("omission.shown", config.shown), stage.slots("omission.pause", config.pause)
+    if off < 2:  # no pause is shorter than a slot: all would be alike, and the control would have the rhythm, too
+        raise InputError(
+            f"paradigms.omission.pause: expected two frames of {stage.code.ms} ms or more, so that pauses can differ, got {config.pause}"
+        )
     patch, n = stage.patches(1)[0], config.trials
     regular = _train(stage, np.broadcast_to(patch, (n, config.before + 1, stage.pixels)), on, off)
     start = LEAD + config.before * (on + off)
@@ -187,6 +191,11 @@ def surround(config: Surround, stage: Stage) -> Trials:
     gratings = (stripes, stripes.T)
     inside = np.zeros((side, side), dtype=bool)
     edge = side // 4
+    if not edge:  # the middle would be all there is: centre, same and orthogonal alike, the annulus blank
+        raise InputError(
+            f"paradigms.surround: expected world.window of 4 or more, which has a middle and an annulus around it, got {side}; "
+            "take a larger window, or leave out the paradigm"
+        )
     inside[edge : side - edge, edge : side - edge] = True
     half = config.trials // 2
     parts: dict[str, list[np.ndarray]] = {}

@@ -73,21 +73,34 @@ def train(task: Task) -> Run:
     Raises
     ------
     InputError
-        What was kept is of another configuration.
+        What was kept is of another configuration, or damaged.
     """
     place = network_file(task.folder, task.arm, task.seed)
     record, identity = place.with_suffix(".json"), json.loads(json.dumps(identity_of(task)))
     if record.exists():
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        if kept["identity"] != identity:
+        kept, measured = _kept(record)
+        if kept != identity:
             raise InputError(
                 f"networks: '{record}' is of another world, code, circuit or training; choose another folder, or none"
             )
-        return Run(PREDICTION, task.arm, task.seed, {**kept["measured"], "cpu_seconds": kept.get("cpu_seconds", 0.0)})
+        return Run(PREDICTION, task.arm, task.seed, measured)
     begun = cpu_seconds()
     measured = _trained(task, place)
     write_json(record, {"identity": identity, "measured": measured, "cpu_seconds": cpu_seconds() - begun})
     return Run(PREDICTION, task.arm, task.seed, measured)
+
+
+def _kept(record: Path) -> tuple[object, dict[str, Any]]:
+    """Identity of a training that was kept, and what was measured, as it was: NaN is written as null, which JSON has."""
+    try:
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        measured = {name: float("nan") if value is None else value for name, value in kept["measured"].items()}
+        return kept["identity"], {**measured, "cpu_seconds": kept.get("cpu_seconds", 0.0)}
+    except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or not what train writes
+        raise InputError(
+            f"networks: '{record}' is damaged: expected a record of a training, with its identity and what was measured; remove it, and this "
+            "network is trained again, or choose another folder"
+        ) from None
 
 
 def identity_of(task: Task) -> dict[str, Any]:
@@ -142,8 +155,8 @@ def _start(task: Task) -> tuple[Circuit, FrameSettings]:
     if task.lesion:
         circuit = trained(config, task.folder, task.seed, task.lesion, task.of)
         return circuit, config.frame_settings(updates=config.retrain, start=None)
-    rate = config.training.plain_readout_rate if task.arm == PLAIN else None
-    return _unlearned(task), config.frame_settings(readout_rate=rate)
+    rate = config.training.plain_bias_rate if task.arm == PLAIN else None
+    return _unlearned(task), config.frame_settings(bias_rate=rate)
 
 
 def _batches(task: Task, circuit: Circuit, world: World, data: Digits, batch: int) -> Callable[[], Batch]:
