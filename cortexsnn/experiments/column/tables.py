@@ -276,11 +276,11 @@ def cells_table(results: Results, config: ColumnConfig, variants: Sequence[str])
                 n_cells = sum(r[population]["n_cells"] for r in runs)
                 measured = [f["measured"] for f in found if np.isfinite(f["measured"])]
                 above = [f"{sum(f[p] <= 0.05 for f in found)} of {len(found)}" for p in ("p", "p_independent")]
-                shares = [
+                own, here = (
                     [100 * r[population][kind]["n"] / r[population]["n_cells"] for r in rs]
                     for rs in (of[TRAINED], runs)
-                ]
-                more = gap(*shares) if variant != TRAINED else ""
+                )
+                more = gap(own, here) if variant != TRAINED else ""
                 rows.append(
                     [f"{variant}: {population}, {kind}", f"{total['n']:.0f} of {n_cells}", f"{total['confirmed']:.0f}",
                      f"{np.mean(measured):.2f}" if measured else "-", f"{total['n_expected']:.2g}", above[0], f"{total['n_independent']:.2g}", above[1], more]
