@@ -125,6 +125,11 @@ class Table:
     rows: Sequence[Sequence[str]]
     findings: Sequence[str] = ()
 
+    @property
+    def worded(self) -> list[bool]:
+        """Columns in which some entry is words, which are read along a line and may break; the others are numbers, set to the right."""
+        return [any(row[k][:1].isalpha() and " " in row[k] for row in self.rows) for k in range(len(self.columns))]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:

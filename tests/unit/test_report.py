@@ -27,6 +27,7 @@ from cortexsnn.report import (
     RateRow,
     ReportContent,
     ReportFigure,
+    Table,
     TimingRow,
     Verdict,
     VerificationRow,
@@ -179,6 +180,18 @@ def test_long_figures_become_png(monkeypatch: pytest.MonkeyPatch) -> None:
     assert page.tags.count("img") == 3
     assert "svg" not in page.tags
     assert all(source.startswith("data:image/png;base64,") for source in page.values("src"))
+
+
+def test_words_in_a_table_may_break_and_numbers_not() -> None:
+    columns = ["Arm", "error", "difference", "verdict"]
+    rows = [["a", "0.1 (0.05 to 0.15)", "baseline", "as expected"], ["b", "-", "", "not seen"]]
+    table = Table(caption="", columns=columns, rows=rows)
+    assert table.worded == [False, False, False, True]
+    wide = Table(caption="", columns=[*columns, *"efgh"], rows=[[*row, *"1234"] for row in rows])
+    page = render_html(ReportContent(title="", results=table, tables=[wide]))
+    assert page.count('<td class="words">') == 4
+    assert page.count('<td class="n">') == 2 * (2 + 2 + 4)
+    assert page.count('<div class="scroll wide">') == 1
 
 
 def test_an_almost_empty_report_has_no_empty_sections() -> None:
