@@ -47,7 +47,8 @@ def test_shown_program_is_the_one_that_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("page", "printed"), [("training", "True"), ("analysis", "True"), ("plasticity", "True bitwise")]
+    ("page", "printed"),
+    [("training", "True"), ("analysis", "True"), ("plasticity", "True bitwise"), ("predictive_column", "True")],
 )
 def test_code_of_a_page_runs(page: str, printed: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
