@@ -96,6 +96,7 @@ def test_a_fall_over_repeats_has_a_time_constant_and_a_level_none() -> None:
     assert np.isnan(decay(times, np.full(8, 4.0)))
     assert np.isnan(decay(times, 4 - 3 * np.exp(-np.arange(8) / 1.4)))
     assert np.isnan(decay(times, np.zeros(8)))
+    assert np.isnan(decay(times[:3], [5.0, 2.0, 1.0]))  # any three can be fitted
 
 
 def test_a_hierarchy_is_seen_by_the_names_of_its_lower_column() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 
 from ...analysis.prediction_errors import KINDS, ROLES, prediction_error_cells
 from ...analysis.rates import neuron_rates, psth
@@ -97,21 +97,21 @@ def error_cells(shown: Shown, criteria: CellCriteria, population: str, seed: int
 
 
 def decay(times_ms: Sequence[float], rates: Sequence[float]) -> float:
-    """Time constant [s] of an exponential fall of rates over time, between a tenth of a repeat and ten times all of them; NaN where they do not fall."""
+    """Time constant [s] of an exponential fall of rates over time, between a tenth of a repeat and ten times all of them; NaN where they do not fall,
+    or where less than four do not tell."""
     t, r = np.asarray(times_ms) / 1000, np.asarray(rates)
-    if r[0] <= r[-1]:
+    if r.size < 4 or r[0] <= r[-1]:
         return float("nan")
     least, most = (t[1] - t[0]) / 10, 10 * (t[-1] - t[0])
 
-    def falling(t: np.ndarray, last: float, height: float, tau: float) -> np.ndarray:
-        return last + height * np.exp(-t / tau)
+    def missed(p: np.ndarray) -> np.ndarray:
+        last, height, tau = p
+        return np.asarray(last + height * np.exp(-(t - t[0]) / tau) - r)
 
     begin = (r[-1], r[0] - r[-1], t[1] - t[0])
-    try:
-        (_, height, tau), _ = curve_fit(falling, t - t[0], r, begin, bounds=([0, 0, least], [np.inf, np.inf, most]))
-    except RuntimeError:  # no fit within its number of steps
-        return float("nan")
-    return float(tau) if height > FLAT * r.max(initial=0) else float("nan")
+    fit = least_squares(missed, begin, bounds=([0, 0, least], [np.inf, np.inf, most]))
+    _, height, tau = fit.x
+    return float(tau) if fit.success and height > FLAT * r.max() else float("nan")
 
 
 def over_repeats(shown: Shown) -> dict[str, list[float]]:
