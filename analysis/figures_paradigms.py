@@ -111,6 +111,7 @@ def same_effect(
         low, high = (f(*axes.get_xlim(), *axes.get_ylim()) for f in (min, max))
         axes.plot([low, high], [low, high], color=NEUTRAL, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
         axes.set(title=plain(measure), xlabel=xlabel)
+        axes.locator_params(axis="x", nbins=3)  # small numbers are long
     for axes in panels[len(values) :]:
         axes.set_axis_off()
     for k in range(0, len(values), columns):
