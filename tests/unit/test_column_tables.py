@@ -63,11 +63,14 @@ def test_the_table_of_effects_says_the_difference_to_another_network_and_its_siz
         Run(PARADIGMS, arm, seed, {"effects": {f"surround: {e.name}": {"difference": v, "relative": v / 10} for e in effects}})
         for arm, values in found.items() for seed, v in enumerate(values)
     ]  # fmt: skip
+    undefined = results.runs[-1].measured["effects"]["surround: apical"]  # untrained, the last seed
+    undefined["difference"] = float("nan")
     table = tables.effects_table(results, config, ["untrained"])
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["surround: plain"]["Found"].startswith("3 (2.8")
     assert rows["surround: plain"]["Relative"] == "+30%"
     assert rows["surround: plain"]["untrained"] == "+0"
+    assert rows["surround: apical"]["untrained"] == "-"
     assert rows["surround: beyond (late)"]["Contrast"] == "same minus centre, less orthogonal minus annulus"
     assert rows["surround: elsewhere"]["Contrast"] == "same minus centre, in no SOM, above untrained"
     assert rows["surround: elsewhere"]["Found"].startswith("1 (1 to 1)")
